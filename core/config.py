@@ -1,0 +1,210 @@
+"""Settings: everything a program may be told, read once from the environment.
+
+A setting is added here and in `docs/configuration.md`, nowhere else; a test compares the two.
+Any secret may be given as `NAME_FILE`, the path of a file that holds it.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from core.domain.networks import Networks, parse_networks
+
+
+class SettingError(Exception):
+    """A setting is missing or has a value that can not be used; the text is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the programs read. URLs have no trailing slash; durations are seconds."""
+
+    database_url: str
+    redis_url: str
+    secret_key: str
+    admin_url: str
+    tracker_url: str
+    org_name: str
+    tz_default: ZoneInfo
+    host: str
+    port: int | None
+    metrics_port: int | None
+    trusted_proxies: Networks
+    default_hosts: tuple[str, ...]
+    spool_dir: Path
+    spool_max_mb: int
+    drain_hold: float
+    drain_limit: float
+    geoip_mmdb: Path | None
+    smtp_url: str
+    mail_from: str
+    login_rate: int
+    api_rate: int
+    worker_threads: int
+    manager_threads: int
+    manager_processes: int
+    log_level: str
+    log_format: str
+    tracker_fd: int | None = field(default=None)
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
+        """Read every setting. Raises SettingError for the first one that can not be used."""
+        env = _Reader(os.environ if environ is None else environ)
+        return cls(
+            database_url=env.postgres_url("DATABASE_URL"),
+            redis_url=env.url("REDIS_URL", "", schemes=("redis", "rediss", "unix")),
+            secret_key=env.secret("SECRET_KEY", shortest=32),
+            admin_url=env.url("ADMIN_URL", "http://localhost:8000", schemes=("http", "https")),
+            tracker_url=env.url("TRACKER_URL", "http://127.0.0.1:8080", schemes=("http", "https")),
+            org_name=env.text("ORG_NAME", "Rastro"),
+            tz_default=env.zone("TZ_DEFAULT", "UTC"),
+            host=env.text("HOST", "127.0.0.1"),
+            port=env.integer_or_none("PORT", 0, 65535),
+            metrics_port=env.integer_or_none("METRICS_PORT", 0, 65535),
+            trusted_proxies=env.networks("TRUSTED_PROXIES"),
+            default_hosts=env.words("DEFAULT_HOSTS"),
+            spool_dir=Path(env.text("SPOOL_DIR", "var/spool")),
+            spool_max_mb=env.integer("SPOOL_MAX_MB", 512, 1, 1_000_000),
+            drain_hold=env.seconds("DRAIN_HOLD", 1.0, 60.0),
+            drain_limit=env.seconds("DRAIN_LIMIT", 25.0, 3600.0),
+            geoip_mmdb=env.path_or_none("GEOIP_MMDB"),
+            smtp_url=env.url("SMTP_URL", "", schemes=("smtp", "smtps", "smtp+starttls"), secret=True),
+            mail_from=env.text("MAIL_FROM", "rastro@localhost"),
+            login_rate=env.integer("LOGIN_RATE", 10, 0, 100_000),
+            api_rate=env.integer("API_RATE", 600, 0, 1_000_000),
+            worker_threads=env.integer("WORKER_THREADS", 1, 1, 64),
+            manager_threads=env.integer("MANAGER_THREADS", 8, 1, 128),
+            manager_processes=env.integer("MANAGER_PROCESSES", 1, 1, 64),
+            log_level=env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
+            log_format=env.choice("LOG_FORMAT", "json", ("json", "text")),
+            tracker_fd=env.integer_or_none("TRACKER_FD", 3, 65535),
+        )
+
+    def require(self, *names: str) -> "Settings":
+        """Return self, or raise SettingError when a program needs one of `names` and it is empty."""
+        for name in names:
+            if not getattr(self, name):
+                raise SettingError(
+                    f"{name.upper()} is not set. It has no default; see docs/configuration.md."
+                )
+        return self
+
+
+class _Reader:
+    """Typed readers over an environment; each fails with one line that names the setting."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+
+    def text(self, name: str, default: str) -> str:
+        value = self._environ.get(name, "").strip()
+        return value or default
+
+    def raw_secret(self, name: str) -> str:
+        value = self._environ.get(name, "").strip()
+        path = self._environ.get(f"{name}_FILE", "").strip()
+        if value and path:
+            raise SettingError(f"Set either {name} or {name}_FILE, not both.")
+        if not path:
+            return value
+        try:
+            return Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingError(f"{name}_FILE: {path} can not be read ({error}).") from error
+
+    def secret(self, name: str, *, shortest: int) -> str:
+        value = self.raw_secret(name)
+        if value and len(value) < shortest:
+            raise SettingError(f"{name} must have at least {shortest} characters; it has {len(value)}.")
+        return value
+
+    def url(self, name: str, default: str, *, schemes: tuple[str, ...], secret: bool = False) -> str:
+        value = self.raw_secret(name) or default
+        if not value:
+            return ""
+        shown = "(hidden)" if secret else value
+        try:
+            parts = urlsplit(value)
+            _ = parts.port
+        except ValueError as error:
+            raise SettingError(f"{name} is not an address: {shown}.") from error
+        if parts.scheme not in schemes:
+            raise SettingError(f"{name} must start with one of {', '.join(s + '://' for s in schemes)}.")
+        if parts.scheme in ("http", "https") and not parts.hostname:
+            raise SettingError(f"{name} has no host name: {shown}.")
+        return value.rstrip("/")
+
+    def postgres_url(self, name: str) -> str:
+        """`postgres://` and `postgresql://` become the form with the driver's name that SQLAlchemy wants."""
+        value = self.raw_secret(name)
+        if not value:
+            return ""
+        scheme, separator, rest = value.partition("://")
+        if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
+            raise SettingError(f"{name} must start with postgresql:// (only PostgreSQL is supported).")
+        return f"postgresql+psycopg://{rest}"
+
+    def integer(self, name: str, default: int, low: int, high: int) -> int:
+        value = self.integer_or_none(name, low, high)
+        return default if value is None else value
+
+    def integer_or_none(self, name: str, low: int, high: int) -> int | None:
+        value = self.text(name, "")
+        if not value:
+            return None
+        try:
+            number = int(value)
+        except ValueError as error:
+            raise SettingError(f"{name} must be a whole number, not {value!r}.") from error
+        if not low <= number <= high:
+            raise SettingError(f"{name} must be between {low} and {high}, not {number}.")
+        return number
+
+    def seconds(self, name: str, default: float, high: float) -> float:
+        value = self.text(name, "")
+        if not value:
+            return default
+        try:
+            number = float(value)
+        except ValueError as error:
+            raise SettingError(f"{name} must be a number of seconds, not {value!r}.") from error
+        if not 0 <= number <= high:
+            raise SettingError(f"{name} must be between 0 and {high:g} seconds, not {value}.")
+        return number
+
+    def choice(self, name: str, default: str, allowed: tuple[str, ...]) -> str:
+        value = self.text(name, default).lower()
+        if value not in allowed:
+            raise SettingError(f"{name} must be one of {', '.join(allowed)}, not {value!r}.")
+        return value
+
+    def words(self, name: str) -> tuple[str, ...]:
+        return tuple(word.lower() for word in self.text(name, "").replace(",", " ").split())
+
+    def zone(self, name: str, default: str) -> ZoneInfo:
+        value = self.text(name, default)
+        try:
+            return ZoneInfo(value)
+        except (KeyError, ValueError, OSError) as error:
+            raise SettingError(
+                f"{name} must be a time zone such as America/Sao_Paulo, not {value!r}."
+            ) from error
+
+    def networks(self, name: str) -> Networks:
+        try:
+            return parse_networks(self.text(name, ""))
+        except ValueError as error:
+            raise SettingError(f"{name}: {error}.") from error
+
+    def path_or_none(self, name: str) -> Path | None:
+        value = self.text(name, "")
+        if not value:
+            return None
+        path = Path(value)
+        if not path.is_file():
+            raise SettingError(f"{name}: there is no file {value}.")
+        return path

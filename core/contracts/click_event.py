@@ -1,0 +1,91 @@
+"""What one click is, from the tracker's answer to the worker's store.
+
+The id is a UUIDv7 made by the tracker: idempotency key, the click's own time, and the click id that travels on.
+"""
+
+from datetime import UTC, datetime
+
+import msgspec
+
+REDIRECT, PAUSED, GONE = "redirect", "paused", "gone"
+OUTCOMES = (REDIRECT, PAUSED, GONE)
+
+
+class ClickEvent(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={
+        "version": "v",
+        "id": "i",
+        "link_id": "l",
+        "revision": "r",
+        "outcome": "o",
+        "door_bot": "b",
+        "method": "m",
+        "host": "h",
+        "path": "p",
+        "query": "q",
+        "ip": "a",
+        "user_agent": "u",
+        "referrer": "f",
+        "language": "g",
+        "purpose": "s",
+    },
+):
+    """One answered click. `door_bot` is the tracker's reason to take the visitor for a robot ("" for a person);
+    `purpose` is what `Sec-Purpose`, `Purpose` or `X-Moz` said; `language` is the raw Accept-Language header.
+    Unknown fields are ignored and missing ones have defaults, so old and new programs mix."""
+
+    id: bytes
+    link_id: int
+    revision: int = 0
+    outcome: str = REDIRECT
+    door_bot: str = ""
+    method: str = "GET"
+    host: str = ""
+    path: str = ""
+    query: str = ""
+    ip: str = ""
+    user_agent: str = ""
+    referrer: str = ""
+    language: str = ""
+    purpose: str = ""
+    version: int = 1
+
+    @property
+    def unix_ms(self) -> int:
+        """Milliseconds since 1970 at which the tracker made the id."""
+        return unix_ms(self.id)
+
+    @property
+    def at(self) -> datetime:
+        """The click's time, aware, in UTC."""
+        return datetime.fromtimestamp(unix_ms(self.id) / 1000, UTC)
+
+
+def encode(event: ClickEvent) -> bytes:
+    """The bytes of a stream entry's field."""
+    return _encoder.encode(event)
+
+
+def decode(data: bytes) -> ClickEvent:
+    """Read an entry. Raises msgspec.DecodeError (ValidationError included) for bytes that are no click."""
+    event = _decoder.decode(data)
+    if len(event.id) != 16:
+        raise msgspec.ValidationError(f"a click id has 16 bytes, not {len(event.id)}")
+    return event
+
+
+def unix_ms(click_id: bytes) -> int:
+    """The time in a UUIDv7 (RFC 9562, section 5.7), in ms since 1970."""
+    return int.from_bytes(click_id[:6], "big")
+
+
+def hour_name(ms: int) -> str:
+    """The UTC hour that the books count a click in: "2026112314"."""
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y%m%d%H")
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(ClickEvent)

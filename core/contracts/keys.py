@@ -1,0 +1,63 @@
+"""Every name in Redis, and how long it lives. No other file writes a Redis name.
+
+Names that one script touches together share the hash tag `{rastro}`, so that they lie on one shard of a cluster.
+Two deployments on one server use two database numbers.
+"""
+
+QUEUES = ("publish", "conversion", "system", "track")
+GROUP = "workers"
+
+CLICK_FIELD = b"e"
+TASK_FIELD = b"m"
+
+ACCEPTED = "{rastro}:books:accepted"
+"""Hash: hour of the click id ("2026112314", UTC) -> clicks accepted by the commit script. Copied to PostgreSQL."""
+
+SNAPSHOTS_READY = "rastro:snapshots:ready"
+"""Set last by a full republish; while it is missing an unknown slug is answered 503, never a wrong 404."""
+
+CHANGED = "rastro:changed"
+"""Pub/sub channel: each message is the name of a snapshot key that was just written."""
+
+DEFAULT_DOMAIN = "rastro:domain:*"
+"""Snapshot of the default domain; `*` can not be a host name."""
+
+DEAD_TTL_MS = 7 * 24 * 3600 * 1000
+"""Dead letters hold full addresses of visitors, so they are trimmed after seven days."""
+
+HEARTBEAT_TTL_S = 30
+
+
+def stream(queue: str) -> str:
+    """Stream of a queue's entries. Its length is waiting + running: entries are deleted when acknowledged."""
+    return f"{{rastro}}:q:{queue}"
+
+
+def later(queue: str) -> str:
+    """Sorted set of messages of a queue that wait for their time: due in ms -> message."""
+    return f"{{rastro}}:later:{queue}"
+
+
+def dead(queue: str) -> str:
+    """Stream of a queue's dead letters, trimmed to DEAD_TTL_MS."""
+    return f"{{rastro}}:dead:{queue}"
+
+
+def suspects(queue: str) -> str:
+    """Hash: entry id -> processes that died while they held that entry alone."""
+    return f"{{rastro}}:suspects:{queue}"
+
+
+def worker(name: str) -> str:
+    """Heartbeat of a consumer process (hash, HEARTBEAT_TTL_S)."""
+    return f"{{rastro}}:worker:{name}"
+
+
+def link(domain_id: int, slug_key: str) -> str:
+    """Snapshot of the link that owns this slug of this domain."""
+    return f"rastro:link:{domain_id}:{slug_key}"
+
+
+def domain(host: str) -> str:
+    """Snapshot of the domain that answers for this host (lower case, with its port where it has one)."""
+    return f"rastro:domain:{host}"

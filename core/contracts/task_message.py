@@ -1,0 +1,28 @@
+"""A task on a queue: what is to be run, with which arguments, how often it was tried. Never pickle."""
+
+import msgspec
+
+
+class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`task` is a registered name such as "publish.link"; `args` are ids and scalars, so that a task can run twice."""
+
+    id: str
+    task: str
+    args: tuple[int | float | str | bool | None, ...] = ()
+    attempts: int = 0
+    enqueued_ms: int = 0
+    version: int = 1
+
+
+def encode(message: TaskMessage) -> bytes:
+    """The bytes of a stream entry's field."""
+    return _encoder.encode(message)
+
+
+def decode(data: bytes) -> TaskMessage:
+    """Read an entry. Raises msgspec.DecodeError for bytes that are no message."""
+    return _decoder.decode(data)
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(TaskMessage)

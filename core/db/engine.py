@@ -1,0 +1,25 @@
+"""Engines and sessions, made on demand and never at import."""
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.orm import Session, sessionmaker
+
+
+def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
+    """An engine for `database_url` (the form of Settings.database_url).
+
+    Prepared statements are off, so that PgBouncer in transaction mode works; a connection is tried before use, since a
+    database that failed over has dropped it; three seconds to connect, so that an outage is noticed and not waited out.
+    """
+    return create_engine(
+        database_url,
+        pool_size=pool_size,
+        max_overflow=5,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={"prepare_threshold": None, "connect_timeout": 3, "application_name": "rastro"},
+    )
+
+
+def make_sessions(engine: Engine) -> sessionmaker[Session]:
+    """A factory of sessions whose objects stay readable after a commit."""
+    return sessionmaker(engine, expire_on_commit=False)

@@ -1,0 +1,27 @@
+"""Who may do what: one table, shown in the product and asked by every view."""
+
+ROLES = ("admin", "marketer", "support", "viewer")
+
+PERMISSIONS: dict[str, tuple[str, ...]] = {
+    "links.view": ("admin", "marketer", "support", "viewer"),
+    "links.edit": ("admin", "marketer"),
+    "links.delete": ("admin", "marketer"),
+    "reports.view": ("admin", "marketer", "support", "viewer"),
+    "clicks.view": ("admin", "marketer", "support"),
+    "domains.view": ("admin", "marketer", "support", "viewer"),
+    "domains.edit": ("admin",),
+    "users.edit": ("admin",),
+    "keys.edit": ("admin",),
+}
+"""Permission -> roles that have it."""
+
+
+def may(role: str, permission: str) -> bool:
+    """True when `role` has `permission`. Raises KeyError for a permission that is not in the table: a typo in a view
+    must fail loudly, never open a door."""
+    return role in PERMISSIONS[permission]
+
+
+def permissions_of(role: str) -> frozenset[str]:
+    """Every permission that `role` has; none for a role that does not exist."""
+    return frozenset(name for name, roles in PERMISSIONS.items() if role in roles)
