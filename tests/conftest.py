@@ -38,8 +38,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.chmod(data, 0o755)
     postgres = servers.postgres_program(data / "postgres", durable=False)
     valkey = servers.valkey_program(data / "valkey", durable=False, databases=256)
-    log = (data / "servers.log").open("ab")
-    children = [(program, servers.start_child(program, log=log.fileno())) for program in (postgres, valkey)]
+    with (data / "servers.log").open("ab") as log:
+        children = [(program, servers.start_child(program, log=log.fileno())) for program in (postgres, valkey)]
     atexit.register(_stop, children, data)
     for program, child in children:
         servers.wait_until_up(program, child, limit=60)

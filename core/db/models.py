@@ -157,7 +157,7 @@ class Link(Base):
         Index("ix_links_created", text("created_at DESC"), text("id DESC")),
         Index(
             "ix_links_search",
-            literal_column("lower(title || ' ' || slug || ' ' || url)").label("search"),
+            literal_column("lower((((title || ' '::text) || slug) || ' '::text) || url)").label("search"),
             postgresql_using="gin",
             postgresql_ops={"search": "gin_trgm_ops"},
         ),

@@ -266,7 +266,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_links_search",
         "links",
-        [sa.literal_column("lower(title || ' ' || slug || ' ' || url) gin_trgm_ops")],
+        [sa.literal_column("lower((((title || ' '::text) || slug) || ' '::text) || url) gin_trgm_ops")],
         unique=False,
         postgresql_using="gin",
     )
