@@ -1,0 +1,50 @@
+"""The documentation names everything that an operator may meet."""
+
+import ast
+import re
+from pathlib import Path
+
+from core.contracts import keys
+from core.db import models, tracking, work  # noqa: F401 (their tables register themselves)
+from core.db.base import Base
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_it_names_every_setting_and_no_other() -> None:
+    tree = ast.parse((ROOT / "core/config.py").read_text(encoding="utf-8"))
+    read = {
+        call.args[0].value
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Attribute)
+        and isinstance(call.func.value, ast.Name)
+        and call.func.value.id == "env"
+        and isinstance(call.args[0], ast.Constant)
+    }
+    table = re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"), re.M)
+    beside = {"TRACKER_PROCESSES", "WORKER_POOL", "RASTRO_NO_VENV", "PIP_INDEX_URL"}  # read by `rastro` itself
+    assert len(table) == len(set(table))
+    assert set(table) - beside == read
+
+
+def test_it_names_every_table() -> None:
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    assert [name for name in Base.metadata.tables if f"`{name}`" not in text] == []
+
+
+def test_it_names_every_redis_key() -> None:
+    text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
+    names = [keys.ACCEPTED, keys.SNAPSHOTS_READY, keys.CHANGED, keys.DEFAULT_DOMAIN]
+    names += [function("QUEUE") for function in (keys.stream, keys.later, keys.dead, keys.suspects)]
+    names += [keys.worker("NAME"), keys.link(7, "SLUG").replace("7", "DOMAIN"), keys.domain("HOST")]
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_it_links_only_to_pages_that_exist() -> None:
+    broken = []
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            if "://" not in target and not (page.parent / target).exists():
+                broken.append(f"{page.relative_to(ROOT)} -> {target}")
+    assert broken == []
