@@ -1,0 +1,77 @@
+"""Settings: typed, loud, and secret where they should be."""
+
+from pathlib import Path
+
+import pytest
+
+from core.config import SettingError, Settings
+
+
+def test_it_has_defaults_but_none_for_secrets_and_servers() -> None:
+    settings = Settings.from_env({})
+    assert (settings.secret_key, settings.database_url, settings.redis_url, settings.smtp_url) == (
+        "",
+        "",
+        "",
+        "",
+    )
+    assert settings.host == "127.0.0.1"
+    with pytest.raises(SettingError, match="SECRET_KEY is not set"):
+        settings.require("secret_key")
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("DATABASE_URL", "mysql://x/y", "only PostgreSQL"),
+        ("DATABASE_URL", "sqlite:///x.db", "only PostgreSQL"),
+        ("REDIS_URL", "http://x", "must start with"),
+        ("SECRET_KEY", "short", "at least 32"),
+        ("ADMIN_URL", "ftp://x", "must start with"),
+        ("ADMIN_URL", "http://", "no host name"),
+        ("ADMIN_URL", "http://x:99999", "not an address"),
+        ("TZ_DEFAULT", "Mars/Olympus", "time zone"),
+        ("TZ_DEFAULT", "../../etc/passwd", "time zone"),
+        ("PORT", "eighty", "whole number"),
+        ("PORT", "70000", "between"),
+        ("TRUSTED_PROXIES", "10.0.0.0/33", "TRUSTED_PROXIES"),
+        ("TRUSTED_PROXIES", "99", "hop count"),
+        ("GEOIP_MMDB", "/does/not/exist.mmdb", "no file"),
+        ("DRAIN_HOLD", "soon", "seconds"),
+        ("DRAIN_HOLD", "-1", "between"),
+        ("LOGIN_RATE", "-1", "between"),
+        ("LOG_LEVEL", "loud", "one of"),
+        ("SMTP_URL", "mail.example", "must start with"),
+    ],
+)
+def test_it_refuses_a_bad_value_with_one_line_that_names_the_setting(
+    name: str, value: str, words: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.from_env({name: value})
+    text = str(caught.value)
+    assert name in text
+    assert words in text
+    assert "\n" not in text
+
+
+def test_it_reads_a_secret_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text("x" * 40 + "\n")
+    assert Settings.from_env({"SECRET_KEY_FILE": str(secret)}).secret_key == "x" * 40
+    with pytest.raises(SettingError, match="not both"):
+        Settings.from_env({"SECRET_KEY_FILE": str(secret), "SECRET_KEY": "y" * 40})
+    with pytest.raises(SettingError, match="can not be read"):
+        Settings.from_env({"SECRET_KEY_FILE": str(tmp_path / "gone")})
+
+
+def test_it_never_shows_a_secret_in_an_error() -> None:
+    with pytest.raises(SettingError) as caught:
+        Settings.from_env({"SMTP_URL": "smtp://user:hunter2@host:notaport"})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_it_accepts_every_spelling_of_a_postgres_address(scheme: str) -> None:
+    settings = Settings.from_env({"DATABASE_URL": f"{scheme}://u:p@h/d"})
+    assert settings.database_url == "postgresql+psycopg://u:p@h/d"
