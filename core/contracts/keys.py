@@ -61,3 +61,14 @@ def link(domain_id: int, slug_key: str) -> str:
 def domain(host: str) -> str:
     """Snapshot of the domain that answers for this host (lower case, with its port where it has one)."""
     return f"rastro:domain:{host}"
+
+
+RATE_LIMITS = "rastro:limit"
+"""Prefix of the counters of sign-in and API attempts; each lives as long as its window, a minute."""
+
+FORM_DRAFT_TTL_S = 3600
+
+
+def form_draft(person_id: int, token: str) -> str:
+    """What a person typed into a form whose session had ended, until the form shows it again (FORM_DRAFT_TTL_S)."""
+    return f"rastro:draft:{person_id}:{token}"
