@@ -19,7 +19,7 @@ def test_it_refuses_data_of_another_major_and_says_what_to_do(folder: Path) -> N
     cluster = folder / "pgdata"
     cluster.mkdir()
     (cluster / "PG_VERSION").write_text("15\n")
-    with pytest.raises(servers.ServerError, match="PostgreSQL 15.*upgrade-data"):
+    with pytest.raises(servers.ServerError, match=r"PostgreSQL 15.*upgrade-data"):
         servers.check_major(cluster)
 
 

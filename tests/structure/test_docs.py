@@ -23,7 +23,12 @@ def test_it_names_every_setting_and_no_other() -> None:
         and isinstance(call.args[0], ast.Constant)
     }
     table = re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"), re.M)
-    beside = {"TRACKER_PROCESSES", "WORKER_POOL", "RASTRO_NO_VENV", "PIP_INDEX_URL"}  # read by `rastro` itself
+    beside = {
+        "TRACKER_PROCESSES",
+        "WORKER_POOL",
+        "RASTRO_NO_VENV",
+        "PIP_INDEX_URL",
+    }  # read by `rastro` itself
     assert len(table) == len(set(table))
     assert set(table) - beside == read
 

@@ -30,6 +30,7 @@ def test_it_names_redis_keys_in_one_file_only() -> None:
         str(path.relative_to(ROOT))
         for folder in ("core", "tracker_quart", "admin_flask", "tasks")
         for path in (ROOT / folder).rglob("*.py")
-        if path.name != "keys.py" and ("{rastro}" in (text := path.read_text(encoding="utf-8")) or '"rastro:' in text)
+        if path.name != "keys.py"
+        and ("{rastro}" in (text := path.read_text(encoding="utf-8")) or '"rastro:' in text)
     ]
     assert offenders == []
