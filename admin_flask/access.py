@@ -6,13 +6,16 @@ from functools import wraps
 from typing import TypeVar, cast
 from zoneinfo import ZoneInfo
 
-from flask import abort, request
+from flask import Response, abort, request
 from flask_login import LoginManager, UserMixin, current_user
 
 from admin_flask.held import held
 from core.domain.permissions import may
 
 _View = TypeVar("_View", bound=Callable[..., object])
+
+KEEP_S = 14 * 24 * 3600
+_COOKIE = "rastro_sid"
 
 login_manager = LoginManager()
 
@@ -43,6 +46,29 @@ class Person(UserMixin):
 def me() -> Person:
     """The signed-in person. Call it only where sign-in is required."""
     return cast(Person, current_user._get_current_object())
+
+
+def session_token() -> str | None:
+    """The secret that this browser was given when it signed in. It has a cookie of its own, not signed by
+    SECRET_KEY, so that a new key ends no session."""
+    return request.cookies.get(_COOKIE) or None
+
+
+def remember(response: Response, token: str, *, keep: bool) -> None:
+    """Give the browser its secret, until it closes or (`keep`) for 14 days."""
+    response.set_cookie(
+        _COOKIE,
+        token,
+        max_age=KEEP_S if keep else None,
+        secure=request.is_secure,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def forget(response: Response) -> None:
+    """Take the secret back."""
+    response.delete_cookie(_COOKIE, secure=request.is_secure, httponly=True, samesite="Lax")
 
 
 def needs(permission: str) -> Callable[[_View], _View]:

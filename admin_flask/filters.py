@@ -6,7 +6,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from babel import Locale
-from babel.dates import format_date, format_datetime, format_time
+from babel.dates import format_date, format_datetime, format_time, get_timezone_location
 from babel.numbers import format_decimal, format_percent
 from flask import Flask
 from flask_babel import get_locale, gettext
@@ -111,11 +111,11 @@ def country(code: str | None) -> str:
 
 
 def zone_name(value: ZoneInfo | str) -> str:
-    """A zone by its city: "America/Sao_Paulo" -> "Sao Paulo time"."""
+    """A zone by its city: "America/Sao_Paulo" -> "São Paulo time"."""
     name = str(value)
     if name in ("UTC", "Etc/UTC"):
         return "UTC"
-    return gettext("%(city)s time", city=name.rsplit("/", 1)[-1].replace("_", " "))
+    return gettext("%(city)s time", city=get_timezone_location(name, locale=_locale(), return_city=True))
 
 
 def spark(values: Sequence[float], width: int = 96, height: int = 24) -> str:

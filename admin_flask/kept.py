@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import msgspec
 from flask import Response, current_app, redirect, request
 from flask_babel import gettext
+from flask_login import current_user
 from redis import RedisError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import HTTPException
@@ -96,7 +97,7 @@ def draft() -> MultiDict[str, str] | None:
     A draft is shown only to its person and only at the path it was typed for.
     """
     token = request.args.get(QUERY, "")
-    if request.method != "GET" or not token or len(token) > 64:
+    if request.method != "GET" or not token or len(token) > 64 or not current_user.is_authenticated:
         return None
     try:
         raw = held().redis.get(keys.form_draft(me().id, token))

@@ -74,3 +74,13 @@ def role_name(role: str) -> str:
         "support": gettext("Support"),
         "viewer": gettext("Viewer"),
     }.get(role, role)
+
+
+def role_text(role: str) -> str:
+    """What a role may do, in one line."""
+    return {
+        "admin": gettext("Everything, with people, keys and domains."),
+        "marketer": gettext("Makes and changes links, and sees every report."),
+        "support": gettext("Sees links, reports and single clicks; changes nothing."),
+        "viewer": gettext("Sees links and reports; changes nothing."),
+    }.get(role, "")

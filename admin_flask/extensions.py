@@ -1,0 +1,81 @@
+"""Flask's extensions and how they are set: database, sign-in, CSRF, rate limits, language."""
+
+from urllib.parse import urlsplit
+
+from core.services.accounts import session_user
+from flask import Flask, request
+from flask_babel import Babel
+from flask_limiter import Limiter
+from flask_wtf.csrf import CSRFProtect
+
+from admin_flask.access import Person, login_manager, session_token, zone
+from admin_flask.held import db, held, moment
+from core.config import Settings
+from core.contracts import keys
+from core.domain.networks import visitor_address
+
+LANGUAGES = ("en",)
+
+csrf = CSRFProtect()
+babel = Babel()
+
+
+def visitor_ip() -> str:
+    """Address of whoever asks, behind the proxies that are ours."""
+    return visitor_address(
+        request.remote_addr or "0.0.0.0",  # noqa: S104 (a name for "nobody", bound to nothing)
+        request.headers.get("X-Forwarded-For", ""),
+        held().settings.trusted_proxies,
+    )
+
+
+limiter = Limiter(visitor_ip, in_memory_fallback_enabled=True, key_prefix=keys.RATE_LIMITS)
+
+
+def register(app: Flask) -> None:
+    """Bind every extension to `app`."""
+    settings: Settings = app.extensions["rastro"].settings
+    app.config.update(
+        SQLALCHEMY_DATABASE_URI=settings.database_url,
+        WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as its session, so a page may stay open all day
+        RATELIMIT_STORAGE_URI=_limits_url(settings.redis_url),
+        RATELIMIT_STORAGE_OPTIONS={"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
+        if settings.redis_url
+        else {},
+        RATELIMIT_ENABLED=settings.login_rate > 0,
+        BABEL_DEFAULT_LOCALE="en",
+    )
+    db.init_app(app)
+    login_manager.init_app(app)
+    login_manager.request_loader(_load_person)
+    csrf.init_app(app)
+    limiter.init_app(app)
+    babel.init_app(app, locale_selector=_language, timezone_selector=zone)
+
+
+def _load_person(_: object) -> Person | None:
+    token = session_token()
+    if token is None:
+        return None
+    found = session_user(db.session(), token=token, now=moment())
+    if found is None:
+        return None
+    user, row = found
+    return Person(
+        id=user.id,
+        name=user.name,
+        email=user.email,
+        role=user.role,
+        time_zone=user.time_zone,
+        session_id=row.id,
+    )
+
+
+def _language() -> str:
+    return request.accept_languages.best_match(LANGUAGES, LANGUAGES[0]) if request else LANGUAGES[0]
+
+
+def _limits_url(redis_url: str) -> str:
+    if not redis_url:
+        return "memory://"
+    return f"redis+{redis_url}" if urlsplit(redis_url).scheme == "unix" else redis_url

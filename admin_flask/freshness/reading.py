@@ -1,0 +1,51 @@
+"""How fresh reports are: the clicks that wait in the queue, and the age of the oldest."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from flask_babel import gettext, ngettext
+from redis import Redis, RedisError
+
+from core.contracts import keys
+
+LATE_S = 10
+"""Clicks that are younger than this are simply on their way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """What the dot in the top bar says. `tone` is "" (fresh), "busy" (behind) or "away" (not known)."""
+
+    tone: str
+    text: str
+    detail: str
+
+
+def read_freshness(redis: "Redis", *, now: datetime) -> Freshness:
+    """Ask the queue. Redis that does not answer gives "away", never an error."""
+    stream = keys.stream("track")
+    try:
+        pipe = redis.pipeline(transaction=False)
+        pipe.xlen(stream)
+        pipe.xrange(stream, count=1)
+        waiting, oldest = pipe.execute()
+    except RedisError:
+        return Freshness(
+            "away", gettext("Freshness not known"), gettext("The queue does not answer. No click is lost.")
+        )
+    late = _age_s(oldest, now=now)
+    if not waiting or late < LATE_S:
+        return Freshness("", gettext("Reports up to date"), gettext("Every click so far is in the reports."))
+    detail = ngettext("%(num)s click waits. None is lost.", "%(num)s clicks wait. None is lost.", waiting)
+    if late < 120:
+        return Freshness("busy", gettext("Reports %(n)s s behind", n=late), detail)
+    return Freshness("busy", gettext("Reports %(n)s min behind", n=late // 60), detail)
+
+
+def _age_s(entries: Any, *, now: datetime) -> int:
+    if not entries:
+        return 0
+    entry_id = entries[0][0]
+    text = entry_id.decode() if isinstance(entry_id, bytes) else str(entry_id)
+    return max(0, int(now.timestamp() - int(text.partition("-")[0]) / 1000))

@@ -1,0 +1,58 @@
+"""gunicorn as the manager runs it: threads, the address from the settings, a log line of ours for each request."""
+
+from typing import Any
+
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from admin_flask.app import create_app
+from core.config import Settings
+
+PORT = 8000
+GRACE_S = 20
+
+
+class Server(BaseApplication):
+    """gunicorn without its command line and files: every value comes from the settings."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Values that differ from gunicorn's own.
+
+        Its access log stays off: it would write addresses with their query, and so the secret of a password link.
+        """
+        settings = self._settings
+        values: dict[str, Any] = {
+            "bind": [_address(settings.host, PORT if settings.port is None else settings.port)],
+            "worker_class": "gthread",
+            "workers": settings.manager_processes,
+            "threads": settings.manager_threads,
+            "keepalive": 15,
+            "timeout": 60,
+            "graceful_timeout": GRACE_S,
+            "accesslog": None,
+            "errorlog": "-",
+            "loglevel": "warning",
+            "control_socket_disable": True,
+            "proc_name": "rastro-manager",
+            "limit_request_line": 16384,
+            "forwarded_allow_ips": "",
+        }
+        for name, value in values.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Made in each worker process, so that no connection is shared across a fork."""
+        return create_app(self._settings)
+
+
+def serve(settings: Settings) -> None:
+    """Run until told to stop. Requests in flight are finished within GRACE_S seconds."""
+    Server(settings).run()
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
