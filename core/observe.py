@@ -1,0 +1,107 @@
+"""What all programs say about themselves: one log format, and metrics on a port of their own.
+
+Logs hold no query strings and no full addresses: `scrub` sees every event before it is written.
+"""
+
+import logging
+import sys
+from collections.abc import MutableMapping
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import structlog
+from prometheus_client import Counter, start_http_server
+
+ANSWERED = Counter("rastro_answered", "Visits answered, by outcome", ["outcome"])
+SNAPSHOT_READS = Counter("rastro_snapshot_reads", "Snapshots used, by where they came from", ["source"])
+SNAPSHOTS_UNREADABLE = Counter("rastro_snapshots_unreadable", "Snapshots that could not be read", ["reason"])
+CLICKS = Counter("rastro_clicks", "Clicks, by where they were kept", ["kept"])
+GROUPS = Counter("rastro_click_groups", "Groups of clicks sent to Redis")
+REPLAYED = Counter("rastro_replayed", "Spooled clicks that reached Redis")
+STRANDED = Counter("rastro_stranded", "Clicks still on disk when the tracker stopped")
+CLOCK_BACK = Counter("rastro_clock_back", "Times the clock jumped back")
+
+_PRIVATE = frozenset({"query", "query_string", "password", "authorization", "cookie"})
+
+
+def setup_logging(program: str, *, log_format: str, log_level: str) -> None:
+    """Send the logs of this process, its libraries' included, to stderr: `log_format` is json or text.
+
+    Every line carries `program`. Called once, by a program's main function.
+    """
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+        _named(program),
+        scrub,
+    ]
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )
+    renderer: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=False)
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(log_level.upper())
+
+
+def logger(name: str) -> structlog.stdlib.BoundLogger:
+    """A logger whose events are `log.info("spool.replayed", clicks=12)`: a fixed name, then facts as fields."""
+    bound: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger(name)
+    return bound
+
+
+def serve_metrics(port: int, *, host: str) -> int:
+    """Answer `/metrics` on a thread and a port of its own; 0 takes a free one. Returns the port.
+
+    Raises OSError when the port is taken.
+    """
+    server, _thread = start_http_server(port, addr=host)
+    return int(server.server_port)
+
+
+def masked(address: str) -> str:
+    """An address as logs may hold it: its network alone (/24, or /48 of IPv6). Text that is none becomes ""."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return ""
+    return str(ip_network((ip, 24 if ip.version == 4 else 48), strict=False).network_address)
+
+
+def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Take out of a log event what must not be kept: query strings, secrets, full addresses of visitors."""
+    for name in _PRIVATE & event.keys():
+        del event[name]
+    if isinstance(event.get("ip"), str):
+        event["ip"] = masked(event["ip"])
+    for name in ("url", "path"):
+        if isinstance(event.get(name), str):
+            event[name] = event[name].partition("?")[0]
+    return event
+
+
+def _named(program: str) -> structlog.typing.Processor:
+    def add_program(
+        _logger: object, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        event["program"] = program
+        return event
+
+    return add_program
