@@ -49,6 +49,7 @@ class Settings:
     log_level: str
     log_format: str
     tracker_fd: int | None = field(default=None)
+    manager_fd: int | None = field(default=None)
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -82,6 +83,7 @@ class Settings:
             log_level=env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
             log_format=env.choice("LOG_FORMAT", "json", ("json", "text")),
             tracker_fd=env.integer_or_none("TRACKER_FD", 3, 65535),
+            manager_fd=env.integer_or_none("MANAGER_FD", 3, 65535),
         )
 
     def require(self, *names: str) -> "Settings":

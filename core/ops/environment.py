@@ -29,9 +29,9 @@ def ensure_environment(root: Path, locks: Sequence[str]) -> Path:
     folder = _environment_folder(root, wanted)
     if _is_complete(folder, wanted):
         return folder / "bin" / "python"
-    with _turn(folder.parent):
+    with _turn(folder.parent) as lock:
         if not _is_complete(folder, wanted):
-            _build(root, folder, wanted)
+            _build(root, folder, wanted, lock)
     return folder / "bin" / "python"
 
 
@@ -66,7 +66,7 @@ def _is_complete(folder: Path, wanted: dict[str, str]) -> bool:
         return False
 
 
-def _build(root: Path, folder: Path, wanted: dict[str, str]) -> None:
+def _build(root: Path, folder: Path, wanted: dict[str, str], lock: int) -> None:
     python = folder / "bin" / "python"
     stamp = _read_stamp(folder)
     same_python = stamp.get("python", os.path.realpath(python)) == os.path.realpath(python)
@@ -81,7 +81,7 @@ def _build(root: Path, folder: Path, wanted: dict[str, str]) -> None:
     (folder / _UNFINISHED).touch()
     kept = [name for name in stamp.get("locks", {}) if (root / "requirements" / f"{name}.lock").exists()]
     names = sorted({*wanted, *kept})
-    install_packages(root, folder, [root / "requirements" / f"{name}.lock" for name in names])
+    install_packages(root, folder, [root / "requirements" / f"{name}.lock" for name in names], lock=lock)
     done = {
         "python": os.path.realpath(python),
         "locks": {name: _digest(root / "requirements" / f"{name}.lock") for name in names},
@@ -120,7 +120,7 @@ def _digest(lock: Path) -> str:
 
 
 @contextmanager
-def _turn(folder: Path) -> Iterator[None]:
+def _turn(folder: Path) -> Iterator[int]:
     """One start at a time: a lock on the folder itself, so that no file is left behind."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -129,6 +129,6 @@ def _turn(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             print("Another start is installing the packages; waiting for it.", flush=True)
             fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+        yield handle
     finally:
         os.close(handle)

@@ -32,9 +32,10 @@ _NETWORK_SIGNS = (
 )
 
 
-def install_packages(root: Path, folder: Path, locks: Sequence[Path]) -> None:
+def install_packages(root: Path, folder: Path, locks: Sequence[Path], *, lock: int) -> None:
     """Install exactly the locked packages into the environment `folder`, every file checked against its hash.
 
+    pip inherits the file descriptor `lock`, so that the turn lasts until it is gone, even when we are killed.
     Raises CommandFailed with the reason; pip's own words are kept in `folder/install.log`.
     """
     command = [
@@ -42,27 +43,25 @@ def install_packages(root: Path, folder: Path, locks: Sequence[Path]) -> None:
         "install",
         "--require-hashes",
         "--no-deps",
-        "--only-binary",
-        ":all:",
+        "--only-binary=:all:",
         "--no-input",
-        "--progress-bar",
-        "off",
+        "--progress-bar=off",
         "--no-warn-script-location",
         "--disable-pip-version-check",
         "--no-user",
     ]
-    for lock in locks:
-        command += ["-r", str(lock)]
+    for name in locks:
+        command += ["-r", str(name)]
     most = sum(
-        len(re.findall(r"^[A-Za-z0-9].*==", lock.read_text(encoding="utf-8"), re.MULTILINE)) for lock in locks
+        len(re.findall(r"^[A-Za-z0-9].*==", name.read_text(encoding="utf-8"), re.MULTILINE)) for name in locks
     )
     log = folder / "install.log"
-    status = _follow(command, log, most)
+    status = _follow(command, log, most, lock)
     if status != 0:
         raise CommandFailed(_reason(log))
 
 
-def _follow(command: list[str], log: Path, most: int) -> int:
+def _follow(command: list[str], log: Path, most: int, lock: int) -> int:
     started = time.monotonic()
     environment = {name: value for name, value in os.environ.items() if name not in _MISLEADING}
     fetched, live = 0, sys.stdout.isatty()
@@ -77,6 +76,7 @@ def _follow(command: list[str], log: Path, most: int) -> int:
             text=True,
             errors="replace",
             env=environment,
+            pass_fds=(lock,),
         ) as pip,
     ):
         for line in pip.stdout or ():
@@ -170,7 +170,7 @@ def _file_url(index: str, name: str) -> str:
     request = urllib.request.Request(page)  # noqa: S310 (the operator's own index)
     request.add_header("Accept", "application/vnd.pypi.simple.v1+json, text/html;q=0.5")
     with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
-        text, kind, page = answer.read().decode("utf-8"), answer.headers.get_content_type(), answer.url
+        text, kind, page = answer.read().decode("utf-8"), answer.headers.get_content_type(), str(answer.url)
     if kind.endswith("json"):
         addresses: list[str] = [file["url"] for file in json.loads(text)["files"] if file["filename"] == name]
     else:

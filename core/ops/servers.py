@@ -24,7 +24,7 @@ from urllib.parse import quote
 SHARED_ROOT = Path("/var/lib/rastro")
 """Where an unprivileged server user can read, when we run as root and the clone lies out of its reach."""
 
-_SERVER_USER = "nobody"
+SERVER_USER = "nobody"
 _LONGEST_SOCKET_PATH = 100  # sun_path holds 108 bytes, and PostgreSQL adds "/.s.PGSQL.5432"
 
 
@@ -52,7 +52,7 @@ def postgres_program(data: Path, *, durable: bool = True) -> Program:
     `durable=False` turns off fsync, for tests alone. As root the server runs as `nobody`, from a copy of the binaries
     that it can read. Raises ServerError when the folder belongs to another major version or can not be used.
     """
-    user = _SERVER_USER if os.geteuid() == 0 else None
+    user = SERVER_USER if os.geteuid() == 0 else None
     binaries = _postgres_binaries(shared=user is not None)
     cluster = data / "pgdata"
     _make_folder(data, user)

@@ -1,0 +1,52 @@
+"""`rastro demo`: example links and clicks, made through the store that real ones go through."""
+
+import argparse
+import random
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from redis import Redis
+from sqlalchemy import Engine
+
+from core.db.engine import make_engine
+from core.ops.connect import servers
+from core.services.redis_client import make_redis
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Add the asked number of links and clicks to what is there."""
+    with servers(args.data) as settings:
+        engine = make_engine(settings.database_url)
+        redis = make_redis(settings.redis_url, connect_timeout=5, timeout=10)
+        try:
+            fill(engine, redis, links=args.links, clicks=args.clicks, days=args.days, say=print)
+        finally:
+            redis.close()
+            engine.dispose()
+    return 0
+
+
+def fill(
+    engine: Engine, redis: Redis, *, links: int, clicks: int, days: int, say: Callable[[str], None]
+) -> None:
+    """Make example data and tell how far it is: on a terminal in one line that counts, else at the end."""
+    from core.services.demo import make_demo
+
+    live = sys.stdout.isatty()
+
+    def progress(done: int, total: int) -> None:
+        if live:
+            print(f"\rMaking clicks: {done:,} of {total:,} ", end="", flush=True)
+
+    make_demo(
+        engine,
+        redis,
+        links=links,
+        clicks=clicks,
+        days=days,
+        now=datetime.now(UTC),
+        rng=random.Random(),  # noqa: S311 (example data)
+        progress=progress,
+    )
+    say(f"{chr(13) if live else ''}Made {links:,} example links and {clicks:,} clicks over {days} days.")

@@ -1,0 +1,113 @@
+"""PostgreSQL and Redis that somebody else runs: do they answer, and are they fit for Rastro?"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from core.ops.commands import CommandFailed
+
+OLDEST_POSTGRES = 15
+OLDEST_REDIS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresFacts:
+    """`version` as people know it ("18.6"), `major` to compare."""
+
+    version: str
+    major: int
+
+
+@dataclass(frozen=True, slots=True)
+class RedisFacts:
+    """`name` is Redis or Valkey; `policy` is what it does when its memory is full."""
+
+    name: str
+    version: str
+    major: int
+    policy: str
+    keeps_on_disk: bool
+
+
+def plain_url(database_url: str) -> str:
+    """The address as libpq and its tools want it, from the form of Settings.database_url."""
+    return database_url.replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def look_at_postgres(database_url: str) -> PostgresFacts:
+    """Connect and return what is there. Raises CommandFailed when it does not answer within 5 seconds."""
+    try:
+        with psycopg.connect(plain_url(database_url), connect_timeout=5) as connection:
+            number = connection.info.server_version
+            return PostgresFacts(f"{number // 10000}.{number % 10000}", number // 10000)
+    except psycopg.Error as error:
+        raise CommandFailed(
+            f"PostgreSQL does not answer ({_one_line(error)}). Check DATABASE_URL and that the server runs."
+        ) from error
+
+
+def look_at_redis(redis_url: str) -> RedisFacts:
+    """Connect and return what is there. Raises CommandFailed when it does not answer within 5 seconds."""
+    client = redis.Redis.from_url(
+        redis_url,
+        socket_connect_timeout=5,
+        socket_timeout=5,
+        retry=Retry(NoBackoff(), 0),
+        decode_responses=True,
+    )
+    try:
+        info: Any = client.info()
+    except (redis.RedisError, OSError) as error:
+        raise CommandFailed(
+            f"Redis does not answer ({_one_line(error)}). Check REDIS_URL and that the server runs."
+        ) from error
+    finally:
+        client.close()
+    valkey = info.get("valkey_version")
+    version = str(valkey or info["redis_version"])
+    return RedisFacts(
+        name="Valkey" if valkey else "Redis",
+        version=version,
+        major=int(version.split(".")[0]),
+        policy=str(info.get("maxmemory_policy", "unknown")),
+        keeps_on_disk=bool(info.get("aof_enabled", 0)),
+    )
+
+
+def postgres_fault(facts: PostgresFacts) -> str | None:
+    """Why this PostgreSQL can not be used, or None."""
+    if facts.major < OLDEST_POSTGRES:
+        return f"PostgreSQL {facts.version} is too old; {OLDEST_POSTGRES} or newer is needed."
+    return None
+
+
+def redis_fault(facts: RedisFacts) -> str | None:
+    """Why this Redis can not be used, or None. A server that evicts would throw clicks away."""
+    if facts.major < OLDEST_REDIS:
+        return f"{facts.name} {facts.version} is too old; {OLDEST_REDIS} or newer is needed."
+    if facts.policy not in ("noeviction", "unknown"):
+        return (
+            f"{facts.name} may throw clicks away when its memory is full (maxmemory-policy is {facts.policy}). "
+            "Set maxmemory-policy to noeviction."
+        )
+    return None
+
+
+def require_fit(database_url: str | None, redis_url: str | None) -> None:
+    """Raise CommandFailed unless each of the given servers answers and can be used."""
+    if database_url:
+        fault = postgres_fault(look_at_postgres(database_url))
+        if fault:
+            raise CommandFailed(f"DATABASE_URL: {fault}")
+    if redis_url:
+        fault = redis_fault(look_at_redis(redis_url))
+        if fault:
+            raise CommandFailed(f"REDIS_URL: {fault}")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
