@@ -44,6 +44,7 @@ class Settings:
     login_rate: int
     api_rate: int
     worker_threads: int
+    worker_lease: int
     manager_threads: int
     manager_processes: int
     log_level: str
@@ -78,6 +79,7 @@ class Settings:
             login_rate=env.integer("LOGIN_RATE", 10, 0, 100_000),
             api_rate=env.integer("API_RATE", 600, 0, 1_000_000),
             worker_threads=env.integer("WORKER_THREADS", 1, 1, 64),
+            worker_lease=env.integer("WORKER_LEASE", 15, 1, 3600),
             manager_threads=env.integer("MANAGER_THREADS", 8, 1, 128),
             manager_processes=env.integer("MANAGER_PROCESSES", 1, 1, 64),
             log_level=env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
