@@ -10,7 +10,9 @@ from flask import Response, abort, request
 from flask_login import LoginManager, UserMixin, current_user
 
 from admin_flask.held import held
+from core.domain.networks import visitor_address
 from core.domain.permissions import may
+from core.services.actor import Actor
 
 _View = TypeVar("_View", bound=Callable[..., object])
 
@@ -46,6 +48,21 @@ class Person(UserMixin):
 def me() -> Person:
     """The signed-in person. Call it only where sign-in is required."""
     return cast(Person, current_user._get_current_object())
+
+
+def acting() -> Actor:
+    """The signed-in person as services write them beside a change."""
+    person = me()
+    return Actor(kind="user", id=person.id, name=person.name, role=person.role, ip=visitor_ip())
+
+
+def visitor_ip() -> str:
+    """Address of whoever asks, behind the proxies that are ours."""
+    return visitor_address(
+        request.remote_addr or "",
+        request.headers.get("X-Forwarded-For", ""),
+        held().settings.trusted_proxies,
+    )
 
 
 def session_token() -> str | None:

@@ -8,7 +8,7 @@ from flask import Flask, Response, make_response, redirect, url_for
 from redis import Redis
 from whitenoise import WhiteNoise
 
-from admin_flask import errors, extensions, filters, pages, security
+from admin_flask import errors, extensions, filters, journal, pages, security
 from admin_flask.account.views import blueprint as account
 from admin_flask.addresses import STATIC, TEMPLATES
 from admin_flask.auth.views import blueprint as auth
@@ -50,6 +50,7 @@ def create_app(
         PREFERRED_URL_SCHEME=settings.admin_url.partition(":")[0],
     )
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
+    journal.register(app)
     security.register(app)
     extensions.register(app)
     filters.register(app)

@@ -1,6 +1,5 @@
 """Error pages: what happened, what became of it, and the way on."""
 
-import logging
 import uuid
 
 from flask import Flask, Response, render_template, request, url_for
@@ -14,8 +13,9 @@ from werkzeug.exceptions import HTTPException
 from admin_flask.auth.door import sign_in_refused
 from admin_flask.htmx import hx_whole_page
 from admin_flask.kept import Kept, kept_now, kept_sent
+from core.observe import logger
 
-log = logging.getLogger(__name__)
+log = logger(__name__)
 _DOOR = "auth.login"
 
 
@@ -64,7 +64,7 @@ def _known(error: HTTPException) -> Response:
 
 
 def _no_database(error: Exception) -> Response:
-    log.error("postgres_away", exc_info=error)
+    log.error("manager.postgres_away", exc_info=error)
     kept = kept_now() if request.method == "POST" else None
     return _page(
         503,
@@ -78,7 +78,7 @@ def _no_database(error: Exception) -> Response:
 
 def _unknown(error: Exception) -> Response:
     number = uuid.uuid4().hex[:8]
-    log.error("request_failed reference=%s path=%s", number, request.path, exc_info=error)
+    log.error("manager.failed", reference=number, path=request.path, exc_info=error)
     return _page(
         500,
         gettext("Something broke on our side"),

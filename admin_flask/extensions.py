@@ -8,25 +8,15 @@ from flask_babel import Babel
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFProtect
 
-from admin_flask.access import Person, login_manager, session_token, zone
-from admin_flask.held import db, held, moment
+from admin_flask.access import Person, login_manager, session_token, visitor_ip, zone
+from admin_flask.held import db, moment
 from core.config import Settings
 from core.contracts import keys
-from core.domain.networks import visitor_address
 
 LANGUAGES = ("en",)
 
 csrf = CSRFProtect()
 babel = Babel()
-
-
-def visitor_ip() -> str:
-    """Address of whoever asks, behind the proxies that are ours."""
-    return visitor_address(
-        request.remote_addr or "0.0.0.0",  # noqa: S104 (a name for "nobody", bound to nothing)
-        request.headers.get("X-Forwarded-For", ""),
-        held().settings.trusted_proxies,
-    )
 
 
 limiter = Limiter(visitor_ip, in_memory_fallback_enabled=True, key_prefix=keys.RATE_LIMITS)

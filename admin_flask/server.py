@@ -7,9 +7,17 @@ from gunicorn.app.base import BaseApplication
 
 from admin_flask.app import create_app
 from core.config import Settings
+from core.observe import setup_logging
 
 PORT = 8000
 GRACE_S = 20
+_LOGS = {
+    "version": 1,
+    "incremental": False,
+    "disable_existing_loggers": False,
+    "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": [], "propagate": True}},
+}
+"""gunicorn's own words go where ours go, in the same format."""
 
 
 class Server(BaseApplication):
@@ -26,7 +34,7 @@ class Server(BaseApplication):
         """
         settings = self._settings
         values: dict[str, Any] = {
-            "bind": [_address(settings.host, PORT if settings.port is None else settings.port)],
+            "bind": [_bind(settings)],
             "worker_class": "gthread",
             "workers": settings.manager_processes,
             "threads": settings.manager_threads,
@@ -36,6 +44,7 @@ class Server(BaseApplication):
             "accesslog": None,
             "errorlog": "-",
             "loglevel": "warning",
+            "logconfig_dict": _LOGS,
             "control_socket_disable": True,
             "proc_name": "rastro-manager",
             "limit_request_line": 16384,
@@ -51,8 +60,13 @@ class Server(BaseApplication):
 
 def serve(settings: Settings) -> None:
     """Run until told to stop. Requests in flight are finished within GRACE_S seconds."""
+    setup_logging("manager", log_format=settings.log_format, log_level=settings.log_level)
     Server(settings).run()
 
 
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def _bind(settings: Settings) -> str:
+    """The socket that `rastro up` handed over, else the address of the settings."""
+    if settings.manager_fd is not None:
+        return f"fd://{settings.manager_fd}"
+    port = PORT if settings.port is None else settings.port
+    return f"[{settings.host}]:{port}" if ":" in settings.host else f"{settings.host}:{port}"

@@ -4,11 +4,11 @@ from flask import Blueprint, Response, make_response, redirect, render_template,
 from flask_babel import gettext
 from flask_login import current_user
 
-from admin_flask.access import forget, me, open_to_all, remember, session_token
+from admin_flask.access import forget, me, open_to_all, remember, session_token, visitor_ip
 from admin_flask.addresses import local_path
 from admin_flask.auth.door import sign_in_page
 from admin_flask.auth.forms import ForgotForm, ResetForm, SignInForm
-from admin_flask.extensions import limiter, visitor_ip
+from admin_flask.extensions import limiter
 from admin_flask.forms import put_error
 from admin_flask.held import db, held, moment
 from admin_flask.kept import Kept, give_back, kept_sent

@@ -1,0 +1,100 @@
+"""The manager over the test servers, people with a role each, and browsers they sit at."""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+import redis
+from flask import Flask
+from sqlalchemy.orm import Session
+
+from admin_flask.app import create_app
+from core.config import Settings
+from core.db.models import User
+from core.services import accounts
+from tests.admin_flask.browser import Browser
+
+PASSWORD = "three short words"
+MORNING = datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that tests move."""
+
+    def __init__(self) -> None:
+        self.now = MORNING
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_by(self, time: timedelta) -> None:
+        self.now += time
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Stands still in the morning of 27 November 2026 unless moved."""
+    return Clock()
+
+
+@pytest.fixture
+def outbox() -> list[object]:
+    """Mails that were sent."""
+    return []
+
+
+@pytest.fixture
+def manager_settings(settings: Settings) -> Settings:
+    """Settings of the manager under test; a test may put others in its place."""
+    return settings
+
+
+@pytest.fixture
+def app(
+    manager_settings: Settings, db: Session, valkey: "redis.Redis", clock: Clock, outbox: list[object]
+) -> Iterator[Flask]:
+    """The manager over an empty database and an empty Redis."""
+    yield create_app(manager_settings, clock=clock, mailer=outbox.append)
+
+
+@pytest.fixture
+def app_in_brazil(settings: Settings) -> Flask:
+    """The manager of an organisation in São Paulo."""
+    return create_app(dataclasses.replace(settings, tz_default=ZoneInfo("America/Sao_Paulo")))
+
+
+@pytest.fixture
+def browser(app: Flask, settings: Settings) -> Browser:
+    """Nobody is signed in here."""
+    return Browser(app, settings.admin_url)
+
+
+@pytest.fixture
+def person(db: Session) -> Callable[..., User]:
+    """Make a person: `person("marketer")`. Each has a name, an address and PASSWORD."""
+
+    def make(role: str = "admin", *, name: str = "Marina Costa", email: str = "") -> User:
+        row = accounts.create_user(
+            db, email=email or f"{role}@aroeira.example", name=name, role=role, password=PASSWORD, now=MORNING
+        )
+        return row
+
+    return make
+
+
+@pytest.fixture
+def sit_down(app: Flask, db: Session, settings: Settings, person: Callable[..., User]) -> Callable[..., Browser]:
+    """A browser that somebody with this role is signed in at: `sit_down("viewer")`."""
+
+    def make(role: str = "admin", *, user: User | None = None) -> Browser:
+        browser = Browser(app, settings.admin_url)
+        token = accounts.open_session(
+            db, user=user or person(role), now=MORNING, ip="127.0.0.1", agent="Firefox/130 (Windows)", keep=False
+        )
+        db.commit()
+        browser.client.set_cookie("rastro_sid", token, domain="localhost")
+        return browser
+
+    return make

@@ -1,0 +1,53 @@
+"""The dot in the top bar: fresh, behind, not known."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+import redis
+from flask import Flask
+
+from admin_flask.freshness.reading import read_freshness
+from core.contracts import keys
+from tests.admin_flask.browser import Browser
+from tests.admin_flask.conftest import MORNING
+
+
+@pytest.mark.parametrize(
+    ("age", "tone", "text"),
+    [
+        (timedelta(seconds=2), "", "Reports up to date"),
+        (timedelta(seconds=45), "busy", "Reports 45 s behind"),
+        (timedelta(minutes=5), "busy", "Reports 5 min behind"),
+    ],
+)
+def test_it_says_how_far_reports_are_behind(
+    app: Flask, valkey: "redis.Redis", age: timedelta, tone: str, text: str
+) -> None:
+    at = int((MORNING - age).timestamp() * 1000)
+    for number in range(3):
+        valkey.xadd(keys.stream("track"), {keys.CLICK_FIELD: b"x"}, id=f"{at}-{number + 1}")
+    with app.test_request_context("/"):
+        dot = read_freshness(valkey, now=MORNING)
+    assert (dot.tone, dot.text) == (tone, text)
+    if tone:
+        assert dot.detail == "3 clicks wait. None is lost."
+
+
+def test_it_is_fresh_when_nothing_waits(app: Flask, valkey: "redis.Redis") -> None:
+    with app.test_request_context("/"):
+        assert read_freshness(valkey, now=MORNING).text == "Reports up to date"
+
+
+def test_it_does_not_know_without_redis(app: Flask) -> None:
+    with app.test_request_context("/"):
+        dot = read_freshness(redis.Redis.from_url("redis://127.0.0.1:1/0"), now=MORNING)
+    assert dot.tone == "away"
+
+
+def test_it_is_on_every_page_and_alone_for_htmx(sit_down: Callable[..., Browser]) -> None:
+    browser = sit_down("viewer")
+    assert "Reports up to date" in browser.get("/account").text
+    alone = browser.get("/freshness", htmx=True)
+    assert "Reports up to date" in alone.text
+    assert "<html" not in alone.text
