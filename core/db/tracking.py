@@ -46,6 +46,12 @@ DICTIONARIES = {
 DIMENSIONS = tuple(name for name in DICTIONARIES if name not in ("user_agent", "referrer"))
 """The kinds that `rollup_dims` counts by."""
 
+ALL_REDIRECTS = 0
+"""The kind of the rows in `rollup_dims` that count every redirect of a link and day, with value 0."""
+
+ALL_LINKS = 0
+"""The link id of the rows in both rollups that count all links together, so that an overview reads a few rows."""
+
 
 class Dictionary(Base):
     """A text that many clicks share. Id 0 (no row) stands for "unknown" or "none" in every kind."""
@@ -97,8 +103,21 @@ class Click(Base):
     stored_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
 
 
+class ClickRetention(Base):
+    """From which month on raw clicks are kept. No row: nothing was ever removed. Written in the transaction that drops
+    a partition; a click that comes later for an older month is counted as expired, and no partition is made for it."""
+
+    __tablename__ = "click_retention"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: Mapped[int] = mapped_column(
+        SmallInteger, primary_key=True, autoincrement=False, server_default=text("1")
+    )
+    kept_from: Mapped[dt.date] = mapped_column(Date)
+
+
 class LinkVisitor(Base):
-    """The first click of a visitor by a person on a link in one day of the organisation's zone. Kept three days."""
+    """The first click by a person of a visitor on a link in one day of the organisation's zone. Kept three days."""
 
     __tablename__ = "link_visitors"
 
@@ -118,7 +137,8 @@ class VisitorKey(Base):
 
 
 class RollupTotal(Base):
-    """Counts per link and quarter hour (UTC; so that every zone adds up). Readers sum over shards.
+    """Counts per link and quarter hour (UTC; so that every zone adds up), and those of ALL_LINKS. Readers sum over
+    shards.
 
     `clicks` are people's redirects, `uniques` the first of a visitor that day, `bots` all other redirects, `others`
     what was not answered by a redirect."""
@@ -139,14 +159,16 @@ class RollupTotal(Base):
 
 
 class RollupDim(Base):
-    """Counts per link, day of the organisation's zone and value of a dimension (`kind` as in DICTIONARIES)."""
+    """Counts of redirects per link (and ALL_LINKS), day of the organisation's zone and value of a dimension (`kind` as
+    in DICTIONARIES). Value 0 (none, unknown) is not stored but for the kind ALL_REDIRECTS, which holds the day's sum:
+    most clicks carry no UTM, and a store spends half its time on these rows."""
 
     __tablename__ = "rollup_dims"
     __table_args__ = (CheckConstraint("shard between 0 and 15", name="shard"),)
 
     link_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
-    day: Mapped[dt.date] = mapped_column(Date, primary_key=True)
     kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
+    day: Mapped[dt.date] = mapped_column(Date, primary_key=True)
     value: Mapped[int] = mapped_column(Integer, primary_key=True)
     shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     clicks: Mapped[int] = mapped_column(Integer)

@@ -53,6 +53,13 @@ def upgrade() -> None:
         sa.UniqueConstraint("name", name=op.f("uq_campaigns_name")),
     )
     op.create_table(
+        "click_retention",
+        sa.Column("id", sa.SmallInteger(), autoincrement=False, server_default=sa.text("1"), nullable=False),
+        sa.Column("kept_from", sa.Date(), nullable=False),
+        sa.CheckConstraint("id = 1", name=op.f("ck_click_retention_one_row")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_click_retention")),
+    )
+    op.create_table(
         "clicks",
         sa.Column("id", sa.UUID(), nullable=False),
         sa.Column("link_id", sa.BigInteger(), nullable=False),
@@ -135,15 +142,15 @@ def upgrade() -> None:
     op.create_table(
         "rollup_dims",
         sa.Column("link_id", sa.BigInteger(), nullable=False),
-        sa.Column("day", sa.Date(), nullable=False),
         sa.Column("kind", sa.SmallInteger(), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
         sa.Column("value", sa.Integer(), nullable=False),
         sa.Column("shard", sa.SmallInteger(), nullable=False),
         sa.Column("clicks", sa.Integer(), nullable=False),
         sa.Column("uniques", sa.Integer(), nullable=False),
         sa.Column("bots", sa.Integer(), nullable=False),
         sa.CheckConstraint("shard between 0 and 15", name=op.f("ck_rollup_dims_shard")),
-        sa.PrimaryKeyConstraint("link_id", "day", "kind", "value", "shard", name=op.f("pk_rollup_dims")),
+        sa.PrimaryKeyConstraint("link_id", "kind", "day", "value", "shard", name=op.f("pk_rollup_dims")),
     )
     op.create_table(
         "rollup_shards",
