@@ -16,16 +16,27 @@ ACCEPTED = "{rastro}:books:accepted"
 SNAPSHOTS_READY = "rastro:snapshots:ready"
 """Set last by a full republish; while it is missing an unknown slug is answered 503, never a wrong 404."""
 
+SNAPSHOTS_RUN = "rastro:snapshots:run"
+"""Token of the full republish that runs (SNAPSHOTS_RUN_TTL_S); gone when Redis was emptied meanwhile."""
+
+SNAPSHOTS_RUN_TTL_S = 3600
+
 CHANGED = "rastro:changed"
 """Pub/sub channel: each message is the name of a snapshot key that was just written."""
 
 DEFAULT_DOMAIN = "rastro:domain:*"
 """Snapshot of the default domain; `*` can not be a host name."""
 
+LINKS, DOMAINS = "rastro:link:*", "rastro:domain:*"
+"""Patterns of all snapshots of each kind, for a full republish."""
+
 DEAD_TTL_MS = 7 * 24 * 3600 * 1000
 """Dead letters hold full addresses of visitors, so they are trimmed after seven days."""
 
 HEARTBEAT_TTL_S = 30
+
+EVERYTHING = ("rastro:*", "{rastro}:*")
+"""Patterns of every name of ours, for a restore into a Redis that held something else."""
 
 
 def stream(queue: str) -> str:
@@ -72,3 +83,14 @@ FORM_DRAFT_TTL_S = 3600
 def form_draft(person_id: int, token: str) -> str:
     """What a person typed into a form whose session had ended, until the form shows it again (FORM_DRAFT_TTL_S)."""
     return f"rastro:draft:{person_id}:{token}"
+
+
+def link_of(name: bytes) -> tuple[int, str]:
+    """Domain id and slug key of a link's snapshot, from its name."""
+    _, _, domain_id, slug_key = name.decode("utf-8").split(":", 3)
+    return int(domain_id), slug_key
+
+
+def host_of(name: bytes) -> str:
+    """Host of a domain's snapshot, from its name."""
+    return name.decode("utf-8").split(":", 2)[2]

@@ -1,0 +1,260 @@
+"""From rows to the snapshots that trackers read. Per key, never per link: a slug can change its owner.
+
+Under an advisory lock of the key, the row that owns it NOW is read and a revision is drawn from one sequence; Redis
+keeps the higher revision, so writers may arrive in any order.
+"""
+
+import logging
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime, timedelta
+from functools import cache
+from itertools import islice
+from typing import cast
+
+from redis import Redis, RedisError
+from sqlalchemy import Connection, Engine, delete, func, select, text, tuple_
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
+
+from core.contracts import domain_snapshot, keys, link_snapshot
+from core.contracts.domain_snapshot import DomainSnapshot
+from core.contracts.link_snapshot import GONE, LIVE, PAUSED, LinkSnapshot
+from core.contracts.snapshot import put_script, revision_of
+from core.db.models import Domain, Link
+from core.db.work import Outbox, snapshot_revision
+from core.domain.urls import ascii_url
+
+log = logging.getLogger(__name__)
+
+QUEUE = "publish"
+LINK_TASK, DOMAIN_TASK, DEFAULT_DOMAIN_TASK = "publish.link", "publish.domain", "publish.default_domain"
+
+_REPAIR_AFTER = timedelta(seconds=2)  # the inline publish has done it long before, or has failed
+_LOCK_WAIT = "2s"
+_REPUBLISH_LOCK = 0x5265707562
+_BATCH = 500
+_STATES = {"live": LIVE, "paused": PAUSED, "archived": GONE, "deleted": GONE}
+
+
+class RepublishInterrupted(Exception):
+    """Redis lost what was written before the republish ended; the ready marker was not set. Run it again."""
+
+
+def publish_link(engine: Engine, redis: Redis, *, domain_id: int, slug_key: str) -> None:
+    """Write the snapshot of the link that owns this key now, or a tombstone. Raises RedisError, SQLAlchemyError."""
+
+    def read(connection: Connection, revision: int) -> bytes:
+        row = connection.execute(
+            select(Link.id, Link.state, Link.url).where(
+                Link.domain_id == domain_id, Link.slug_key == slug_key
+            )
+        ).one_or_none()
+        return link_snapshot.encode(
+            LinkSnapshot() if row is None else link_of(row.id, row.state, row.url), revision=revision
+        )
+
+    _publish(engine, redis, keys.link(domain_id, slug_key), read)
+
+
+def publish_domain(engine: Engine, redis: Redis, *, host: str) -> None:
+    """Write the snapshot of the domain that answers for `host`, or a tombstone. Raises as `publish_link`."""
+    _publish(
+        engine,
+        redis,
+        keys.domain(host),
+        lambda connection, revision: _domain(connection, revision, host=host),
+    )
+
+
+def publish_default_domain(engine: Engine, redis: Redis) -> None:
+    """Write the snapshot of the default domain, or a tombstone when there is none. Raises as `publish_link`."""
+    _publish(
+        engine,
+        redis,
+        keys.DEFAULT_DOMAIN,
+        lambda connection, revision: _domain(connection, revision, host=None),
+    )
+
+
+def announce_link(session: Session, *, domain_id: int, slug_key: str, now: datetime) -> Outbox:
+    """Put into the session's transaction that this key must be published."""
+    return _announce(session, LINK_TASK, [domain_id, slug_key], now)
+
+
+def announce_domain(session: Session, *, host: str, now: datetime) -> Outbox:
+    """Put into the session's transaction that this host must be published."""
+    return _announce(session, DOMAIN_TASK, [host], now)
+
+
+def announce_default_domain(session: Session, *, now: datetime) -> Outbox:
+    """Put into the session's transaction that the default domain must be published."""
+    return _announce(session, DEFAULT_DOMAIN_TASK, [], now)
+
+
+def publish_now(session: Session, redis: Redis | None, announced: Sequence[Outbox]) -> bool:
+    """Publish what a committed transaction announced, and take it out of the outbox.
+
+    Never raises: the change is already saved. What fails, or all of it without `redis`, stays in the outbox, and a
+    worker publishes it within seconds. True when everything is out. Waits a few seconds at worst.
+    """
+    if redis is None or not announced:
+        return not announced
+    engine = session.get_bind().engine
+    try:
+        for row in announced:
+            _run(engine, redis, row)
+        with engine.begin() as connection:
+            connection.execute(delete(Outbox).where(Outbox.id.in_([row.id for row in announced])))
+    except (RedisError, SQLAlchemyError) as error:
+        log.warning("publish_postponed keys=%s reason=%s", [row.args for row in announced], error)
+        return False
+    return True
+
+
+def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], None] | None = None) -> int:
+    """Write every domain and link again, tombstones for what has no row any more, and last the ready marker.
+
+    Safe beside edits: all is written with one revision, drawn before any row is read, so whatever is published
+    meanwhile has a higher one and stays. `progress(done, total)` is told after each batch. Returns the number of links.
+    Raises RedisError, SQLAlchemyError, and RepublishInterrupted when Redis was emptied meanwhile.
+    """
+    token = secrets.token_hex(8)
+    with engine.connect() as connection, connection.begin():
+        connection.execute(select(func.pg_advisory_xact_lock(_REPUBLISH_LOCK)))
+        redis.set(keys.SNAPSHOTS_RUN, token, ex=keys.SNAPSHOTS_RUN_TTL_S)
+        highest, orphans = _survey(connection, redis)
+        lift_revisions(connection, above=highest)
+        revision = _draw(connection)
+        _write_domains(connection, redis, revision)
+        links = _write_links(connection, redis, revision, progress)
+    for domain_id, slug_key in orphans:
+        publish_link(engine, redis, domain_id=domain_id, slug_key=slug_key)
+    if redis.get(keys.SNAPSHOTS_RUN) != token.encode():
+        raise RepublishInterrupted("Redis was emptied while it was being filled")
+    redis.set(keys.SNAPSHOTS_READY, str(revision))
+    return links
+
+
+def link_of(link_id: int, state: str, url: str) -> LinkSnapshot:
+    """What the tracker must know of a link's row."""
+    return LinkSnapshot(link_id=link_id, state=_STATES[state], url=ascii_url(url))
+
+
+def domain_of(row: Domain) -> DomainSnapshot:
+    """What the tracker must know of a domain's row."""
+    return DomainSnapshot(domain_id=row.id, host=row.host, case_sensitive=row.case_sensitive, brand=row.brand)
+
+
+def put(redis: Redis, name: str, framed: bytes) -> bool:
+    """Write a framed snapshot and announce it, unless Redis holds a newer one (False)."""
+    return bool(redis.register_script(_script())(keys=[name], args=[framed, keys.CHANGED]))
+
+
+def lift_revisions(connection: Connection, *, above: int) -> None:
+    """Make the next revision higher than `above`.
+
+    Needed after PostgreSQL was restored from a backup while Redis kept what came later: without it Redis would hold
+    on to the old snapshots for ever.
+    """
+    last = connection.scalar(text("select last_value from snapshot_revision"))
+    if last is None or last <= above:
+        log.warning("revisions_lifted from=%s to=%s", last, above + 1000)
+        connection.execute(text("select setval('snapshot_revision', :value)"), {"value": above + 1000})
+
+
+def _publish(engine: Engine, redis: Redis, name: str, read: Callable[[Connection, int], bytes]) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("select set_config('lock_timeout', :wait, true)"), {"wait": _LOCK_WAIT})
+        connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+        if put(redis, name, read(connection, _draw(connection))):
+            return
+        lift_revisions(connection, above=revision_of(cast(bytes, redis.getrange(name, 0, 7))))
+        put(redis, name, read(connection, _draw(connection)))
+
+
+def _draw(connection: Connection) -> int:
+    return int(connection.scalar(snapshot_revision.next_value()))
+
+
+def _domain(connection: Connection, revision: int, *, host: str | None) -> bytes:
+    which = Domain.is_default if host is None else Domain.host == host
+    with Session(connection) as session:
+        row = session.scalars(select(Domain).where(which)).one_or_none()
+        return domain_snapshot.encode(DomainSnapshot() if row is None else domain_of(row), revision=revision)
+
+
+def _announce(session: Session, task: str, args: list[int | str], now: datetime) -> Outbox:
+    row = Outbox(queue=QUEUE, task=task, args=args, not_before=now + _REPAIR_AFTER, created_at=now)
+    session.add(row)
+    return row
+
+
+def _run(engine: Engine, redis: Redis, row: Outbox) -> None:
+    if row.task == LINK_TASK:
+        publish_link(engine, redis, domain_id=row.args[0], slug_key=row.args[1])
+    elif row.task == DOMAIN_TASK:
+        publish_domain(engine, redis, host=row.args[0])
+    else:
+        publish_default_domain(engine, redis)
+
+
+def _survey(connection: Connection, redis: Redis) -> tuple[int, list[tuple[int, str]]]:
+    """The highest revision that Redis holds, and the links it holds that have no row."""
+    highest, orphans = 0, []
+    for pattern in (keys.LINKS, keys.DOMAINS):
+        for names in _batches(redis.scan_iter(match=pattern, count=_BATCH)):
+            with redis.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.getrange(name, 0, 7)
+                highest = max([highest, *(revision_of(held) for held in pipe.execute())])
+            if pattern == keys.LINKS:
+                wanted = {keys.link_of(name) for name in names}
+                pair = tuple_(Link.domain_id, Link.slug_key)
+                found = connection.execute(select(Link.domain_id, Link.slug_key).where(pair.in_(wanted)))
+                orphans += sorted(wanted - {(row.domain_id, row.slug_key) for row in found})
+    return highest, orphans
+
+
+def _write_domains(connection: Connection, redis: Redis, revision: int) -> None:
+    with Session(connection) as session:
+        rows = session.scalars(select(Domain)).all()
+        snapshots = {keys.domain(row.host): domain_of(row) for row in rows}
+        default = next((domain_of(row) for row in rows if row.is_default), DomainSnapshot())
+    gone = {name.decode() for name in redis.scan_iter(match=keys.DOMAINS, count=_BATCH)} - snapshots.keys()
+    snapshots |= {name: DomainSnapshot() for name in gone} | {keys.DEFAULT_DOMAIN: default}
+    for name, snapshot in snapshots.items():
+        put(redis, name, domain_snapshot.encode(snapshot, revision=revision))
+
+
+def _write_links(
+    connection: Connection, redis: Redis, revision: int, progress: Callable[[int, int], None] | None
+) -> int:
+    total = connection.scalar(select(func.count()).select_from(Link)) or 0
+    every = select(Link.id, Link.domain_id, Link.slug_key, Link.state, Link.url)
+    rows = connection.execute(every.execution_options(yield_per=_BATCH))
+    script, done = redis.register_script(_script()), 0
+    for batch in rows.partitions():
+        with redis.pipeline(transaction=False) as pipe:
+            for row in batch:
+                snapshot = link_of(row.id, row.state, row.url)
+                framed = link_snapshot.encode(snapshot, revision=revision)
+                script(
+                    keys=[keys.link(row.domain_id, row.slug_key)], args=[framed, keys.CHANGED], client=pipe
+                )
+            pipe.execute()
+        done += len(batch)
+        if progress is not None:
+            progress(done, max(total, done))
+    return done
+
+
+def _batches(names: Iterable[bytes]) -> Iterator[list[bytes]]:
+    left = iter(names)
+    while batch := list(islice(left, _BATCH)):
+        yield batch
+
+
+@cache
+def _script() -> str:
+    return put_script()
