@@ -44,6 +44,14 @@ def local_path(text: str | None) -> str | None:
     return iri_to_uri(text)
 
 
+def came_from() -> str:
+    """The page of ours whose button was pressed; the first page where the browser does not say."""
+    origin = request.host_url.rstrip("/")
+    source = request.headers.get("HX-Current-URL") or request.referrer or ""
+    path = source.removeprefix(origin) if source.startswith(origin + "/") else None
+    return local_path(path) or url_for("start")
+
+
 @lru_cache(maxsize=256)
 def _hash(name: str) -> str:
     return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]

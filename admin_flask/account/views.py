@@ -9,7 +9,7 @@ from flask_babel import gettext
 from admin_flask.access import me
 from admin_flask.account.agents import browser_name
 from admin_flask.account.forms import PasswordForm, ProfileForm
-from admin_flask.addresses import local_path
+from admin_flask.addresses import came_from
 from admin_flask.forms import put_error
 from admin_flask.held import db, moment
 from admin_flask.pages import THEMES
@@ -92,7 +92,7 @@ def theme() -> Response:
     choice = request.form.get("theme", "")
     if choice not in THEMES:
         abort(400)
-    response = make_response(redirect(_came_from(), 303))
+    response = make_response(redirect(came_from(), 303))
     response.set_cookie("theme", choice, max_age=_YEAR_S, secure=request.is_secure, samesite="Lax")
     return response
 
@@ -109,14 +109,6 @@ def _browsers() -> list[Browser]:
         )
         for row in rows
     ]
-
-
-def _came_from() -> str:
-    origin = request.host_url.rstrip("/")
-    source = request.referrer or ""
-    return (local_path(source.removeprefix(origin)) if source.startswith(origin + "/") else None) or url_for(
-        "start"
-    )
 
 
 def _to_profile() -> Response:
