@@ -85,7 +85,7 @@ def flush(session: Session, link: Link) -> None:
             raise
         if not session.is_active:
             session.rollback()
-        raise _taken(session, domain=domain, slug=slug) from error
+        raise taken(session, domain=domain, slug=slug) from error
 
 
 def save(
@@ -149,21 +149,9 @@ def fields_of(link: Link) -> dict[str, object]:
     }
 
 
-def _stale(session: Session, link_id: int) -> StaleVersion:
-    current = session.scalars(whole(link_id)).one()
-    last = session.scalars(
-        select(LinkHistory)
-        .where(LinkHistory.link_id == link_id)
-        .order_by(LinkHistory.version.desc())
-        .limit(1)
-    ).one_or_none()
-    actor = last.actor if last else "command"
-    return StaleVersion(
-        current=current, editor=audit.names_of(session, [actor])[actor], at=current.updated_at
-    )
+def taken(session: Session, *, domain: Domain, slug: str) -> SlugTaken:
+    """The error that says whose the slug is, and which one like it is free."""
 
-
-def _taken(session: Session, *, domain: Domain, slug: str) -> SlugTaken:
     def key(text: str) -> str:
         return slug_key(text, case_sensitive=domain.case_sensitive)
 
@@ -189,4 +177,18 @@ def _taken(session: Session, *, domain: Domain, slug: str) -> SlugTaken:
         title=owner.title if owner else "",
         state=owner.state if owner else "",
         suggestion=free,
+    )
+
+
+def _stale(session: Session, link_id: int) -> StaleVersion:
+    current = session.scalars(whole(link_id)).one()
+    last = session.scalars(
+        select(LinkHistory)
+        .where(LinkHistory.link_id == link_id)
+        .order_by(LinkHistory.version.desc())
+        .limit(1)
+    ).one_or_none()
+    actor = last.actor if last else "command"
+    return StaleVersion(
+        current=current, editor=audit.names_of(session, [actor])[actor], at=current.updated_at
     )

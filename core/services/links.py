@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from core.config import Settings
 from core.db.models import Campaign, Domain, Link, LinkHistory
 from core.domain.hosts import is_loopback, split_port
-from core.domain.urls import DestinationRefused, SlugRefused, check_destination, check_slug
+from core.domain.urls import DestinationRefused, SlugRefused, check_destination, check_slug, slug_key
 from core.services import domains
 from core.services.actor import Actor
 from core.services.link_errors import LinkNotFound, LinkRefused, SlugTaken, StaleVersion
@@ -28,6 +28,7 @@ from core.services.link_saving import (
     locked,
     put_slug,
     save,
+    taken,
     undone_on_error,
     whole,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "SlugTaken",
     "StaleVersion",
     "archive_link",
+    "check_slug_free",
     "create_link",
     "delete_link",
     "edit_link",
@@ -172,11 +174,24 @@ def archive_link(
 
 
 def restore_link(
-    session: Session, *, link_id: int, actor: Actor, now: datetime, redis: Redis | None = None
+    session: Session,
+    *,
+    link_id: int,
+    actor: Actor,
+    now: datetime,
+    state: str = "live",
+    redis: Redis | None = None,
 ) -> Link:
-    """An archived or deleted link lives again. Raises LinkNotFound."""
+    """An archived or deleted link comes back: live, or in the `state` it had. Raises LinkNotFound, LinkRefused."""
     return _change_state(
-        session, link_id, "live", actor=actor, now=now, action="restore", redis=redis, deleted_too=True
+        session,
+        link_id,
+        _state(state),
+        actor=actor,
+        now=now,
+        action="restore",
+        redis=redis,
+        deleted_too=True,
     )
 
 
@@ -201,6 +216,19 @@ def get_link(session: Session, *, link_id: int, deleted_too: bool = False) -> Li
     if link is None or (link.state == "deleted" and not deleted_too):
         raise LinkNotFound(f"There is no link {link_id}.")
     return link
+
+
+def check_slug_free(session: Session, *, domain_id: int | None, slug: str, link_id: int | None = None) -> str:
+    """The slug as it would be stored, when `link_id` (or a new link) could have it now; nothing is reserved by asking.
+
+    Raises SlugRefused, SlugTaken, and LinkRefused for a domain that does not exist.
+    """
+    domain, checked = _domain(session, domain_id), check_slug(slug)
+    key = slug_key(checked, case_sensitive=domain.case_sensitive)
+    owner = session.scalar(select(Link.id).where(Link.domain_id == domain.id, Link.slug_key == key))
+    if owner is not None and owner != link_id:
+        raise taken(session, domain=domain, slug=checked)
+    return checked
 
 
 def history_of(session: Session, *, link_id: int, limit: int = 50) -> list[LinkHistory]:
