@@ -85,13 +85,20 @@ def person(db: Session) -> Callable[..., User]:
 
 
 @pytest.fixture
-def sit_down(app: Flask, db: Session, settings: Settings, person: Callable[..., User]) -> Callable[..., Browser]:
+def sit_down(
+    app: Flask, db: Session, settings: Settings, person: Callable[..., User]
+) -> Callable[..., Browser]:
     """A browser that somebody with this role is signed in at: `sit_down("viewer")`."""
 
     def make(role: str = "admin", *, user: User | None = None) -> Browser:
         browser = Browser(app, settings.admin_url)
         token = accounts.open_session(
-            db, user=user or person(role), now=MORNING, ip="127.0.0.1", agent="Firefox/130 (Windows)", keep=False
+            db,
+            user=user or person(role),
+            now=MORNING,
+            ip="127.0.0.1",
+            agent="Firefox/130 (Windows)",
+            keep=False,
         )
         db.commit()
         browser.client.set_cookie("rastro_sid", token, domain="localhost")
