@@ -38,6 +38,12 @@ def servers(data: Path, *, needs_redis: bool = True, make: bool = False) -> Iter
         yield settings
 
 
+def known_environment(data: Path) -> dict[str, str]:
+    """Our environment, completed by what a running `up` on `data` says; nothing is started or asked."""
+    folder = DataFolder(data)
+    return _environment(folder, read_ready(folder) or {})
+
+
 @contextmanager
 def _own_servers(folder: DataFolder, given: Settings) -> Iterator[Settings]:
     with hold(folder):

@@ -1,6 +1,5 @@
 """What `up` does between the servers and the programs: tables, first admin, default domain, snapshots."""
 
-import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -62,7 +61,7 @@ def _first_admin(sessions: sessionmaker[Session], folder: DataFolder, now: datet
         ).one_or_none()
         if oldest is not None or session.scalar(select(func.count()).select_from(User)):
             return FirstRun(oldest or FIRST_ADMIN, None)
-        password = secrets.token_urlsafe(12)
+        password = accounts.new_password()
         write_private(folder.admin_password, f"{password}\n")  # before the account: it must never be unknown
         accounts.create_user(
             session, email=FIRST_ADMIN, name="Admin", role="admin", password=password, actor=COMMAND, now=now

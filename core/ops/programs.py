@@ -10,7 +10,7 @@ from core.config import SettingError, Settings
 from core.ops.child_env import Addresses
 from core.ops.commands import ROOT
 from core.ops.launch import cores
-from core.ops.listening import free_port
+from core.ops.listening import free_ports
 from core.ops.servers import Program
 from core.ops.supervisor import Service
 
@@ -35,14 +35,15 @@ class Table:
 
 def process_table(env: Mapping[str, str], settings: Settings, place: Addresses, sockets: Sockets) -> Table:
     """Trackers (they share one socket), the manager and a worker of the pool `default`."""
-    metrics = {f"tracker-{number}": free_port() for number in range(1, _tracker_count(env) + 1)}
-    metrics["worker"] = free_port()
+    names = [*(f"tracker-{number}" for number in range(1, _tracker_count(env) + 1)), "worker"]
+    metrics = dict(zip(names, free_ports(len(names)), strict=True))
+    private = {**env, "HOST": "127.0.0.1"}  # their only address of their own is that of the metrics
     hold, limit = settings.drain_hold, settings.drain_limit
     trackers = [
         Service(
             name=name,
             argv=(sys.executable, "-P", "-m", "tracker_quart"),
-            env={**env, "TRACKER_FD": str(sockets.links), "METRICS_PORT": str(port)},
+            env={**private, "TRACKER_FD": str(sockets.links), "METRICS_PORT": str(port)},
             cwd=ROOT,
             is_ready=_answers("127.0.0.1", port, "/metrics"),
             pass_fds=(sockets.links,),
@@ -63,7 +64,7 @@ def process_table(env: Mapping[str, str], settings: Settings, place: Addresses, 
     worker = Service(
         name="worker",
         argv=(sys.executable, "-P", "-m", "tasks", "--pool", "default"),
-        env={**env, "METRICS_PORT": str(metrics["worker"])},
+        env={**private, "METRICS_PORT": str(metrics["worker"])},
         cwd=ROOT,
         is_ready=_answers("127.0.0.1", metrics["worker"], "/metrics"),
         stop_limit=limit + 5,

