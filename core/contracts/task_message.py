@@ -2,6 +2,9 @@
 
 import msgspec
 
+VERSION = 1
+"""Raised only when an old worker would misread a message; new fields with defaults do not raise it."""
+
 
 class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """`task` is a registered name such as "publish.link"; `args` are ids and scalars, so that a task can run twice."""
@@ -11,7 +14,7 @@ class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     args: tuple[int | float | str | bool | None, ...] = ()
     attempts: int = 0
     enqueued_ms: int = 0
-    version: int = 1
+    version: int = VERSION
 
 
 def encode(message: TaskMessage) -> bytes:

@@ -1,0 +1,34 @@
+"""`python -m tasks --pool default|track`: one worker process."""
+
+import argparse
+import os
+import sys
+
+from core.config import SettingError, Settings
+from tasks.queues import POOLS
+
+
+def main() -> int:
+    """Run until a signal says stop: 0. A setting that can not be used: one line, and 2."""
+    parser = argparse.ArgumentParser(prog="rastro worker", description="Takes work from the queues.")
+    parser.add_argument(
+        "--pool",
+        choices=tuple(POOLS),
+        help="which queues to take from: default = every one, track = clicks alone (or WORKER_POOL)",
+    )
+    pool = parser.parse_args().pool or os.environ.get("WORKER_POOL", "").strip() or "default"
+    try:
+        if pool not in POOLS:
+            raise SettingError(f"WORKER_POOL must be one of {', '.join(POOLS)}, not {pool!r}.")
+        settings = Settings.from_env().require("database_url", "redis_url")
+    except SettingError as error:
+        print(error, file=sys.stderr)
+        return 2
+    from tasks.main import run  # late: a bad setting is told at once, before everything is imported
+
+    run(settings, pool=pool)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""Where a worker thread looks next: its lane's queues by priority, starving none, and entries of dead workers."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+
+from tasks.streams import Lot, StreamStorage
+
+PATIENCE = 16
+"""Lots that may be taken from other queues of a lane before a queue has its turn whatever its priority."""
+
+_BLOCK_MS = 1000  # also how long an idle worker takes to notice that it shall stop
+
+
+class Turns:
+    """The order in which a lane's queues are looked at: by priority, but first those passed over for too long."""
+
+    def __init__(self, queues: Sequence[str], *, patience: int = PATIENCE) -> None:
+        self._queues = tuple(queues)
+        self._patience = patience
+        self._passed = dict.fromkeys(self._queues, 0)
+
+    def order(self) -> list[str]:
+        """Queues to look at, first one first."""
+        late = [queue for queue in self._queues if self._passed[queue] >= self._patience]
+        late.sort(key=lambda queue: -self._passed[queue])
+        return late + [queue for queue in self._queues if queue not in late]
+
+    def looked(self, queue: str) -> None:
+        """The queue had its turn, whether it held anything or not."""
+        self._passed[queue] = 0
+
+    def took(self, queue: str) -> None:
+        """A lot of this queue was taken; the lane's others were passed over once more."""
+        for other in self._queues:
+            self._passed[other] = 0 if other == queue else self._passed[other] + 1
+
+
+class Reader:
+    """Takes lots for one consumer, from one lane."""
+
+    def __init__(
+        self,
+        storage: StreamStorage,
+        *,
+        lane: Sequence[str],
+        consumer: str,
+        largest: Mapping[str, int],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`largest` says for each queue how many entries a lot may have; 1 where a queue is not named."""
+        self.consumer = consumer
+        self._storage = storage
+        self._lane = tuple(lane)
+        self._largest = largest
+        self._turns = Turns(lane)
+        self._clock = clock
+        self._reclaim_at = dict.fromkeys(self._lane, clock())
+        self._ready: deque[Lot] = deque()
+
+    def take(self) -> Lot | None:
+        """The next lot, or None after a second without any. Raises redis.RedisError."""
+        if self._ready:
+            return self._ready.popleft()
+        for queue in self._turns.order():
+            lot = self._look(queue)
+            if lot is not None:
+                self._turns.took(queue)
+                return lot
+            self._turns.looked(queue)
+        most = self._most(self._lane[0]) if len(self._lane) == 1 else 1
+        self._ready.extend(self._storage.take(self._lane, self.consumer, most=most, block_ms=_BLOCK_MS))
+        return self._ready.popleft() if self._ready else None
+
+    def _look(self, queue: str) -> Lot | None:
+        """What a dead worker left, when it is time to look for that, else what is new; does not wait."""
+        if self._clock() >= self._reclaim_at[queue]:
+            lost = self._storage.reclaim(queue, self.consumer, most=self._most(queue))
+            if lost is not None:
+                return lost
+            self._reclaim_at[queue] = self._clock() + self._storage.lease / 4
+        if len(self._lane) == 1:
+            return None  # the waiting read that follows sees the same
+        lots = self._storage.take([queue], self.consumer, most=self._most(queue))
+        return lots[0] if lots else None
+
+    def _most(self, queue: str) -> int:
+        return self._largest.get(queue, 1)

@@ -1,0 +1,97 @@
+"""What runs by the clock: one table. PostgreSQL's table `schedule` decides when, and who.
+
+A due entry is claimed by a conditional UPDATE of its next run, together with an outbox row, in one transaction: of many
+processes exactly one wins, a kill loses no run, and runs that were missed are caught up once.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import Engine, exists, insert, select, update
+from sqlalchemy.dialects import postgresql
+
+from core.db.work import Outbox, Schedule
+from core.observe import logger
+from tasks import housekeeping
+from tasks.faults import is_outage
+from tasks.registry import Context, task
+
+log = logger(__name__)
+
+TASK = "schedule.run"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """`run(context, now)` returns what it did, in a few words for the console."""
+
+    name: str
+    run: Callable[[Context, datetime], str]
+    every: timedelta
+
+
+ENTRIES = (
+    Entry("make partitions", housekeeping.make_partitions, every=timedelta(hours=6)),
+    Entry("republish when missing", housekeeping.republish_when_missing, every=timedelta(seconds=15)),
+    Entry("copy accepted clicks", housekeeping.copy_accepted, every=timedelta(minutes=1)),
+    Entry("prune visitors", housekeeping.prune_visitors, every=timedelta(hours=1)),
+    Entry("prune sessions", housekeeping.prune_sessions, every=timedelta(hours=1)),
+    Entry("trim dead letters", housekeeping.trim_dead_letters, every=timedelta(hours=1)),
+)
+
+
+def claim_due(engine: Engine, *, now: datetime, entries: Sequence[Entry] = ENTRIES) -> list[str]:
+    """Put the runs that are due and that nobody else has claimed into the outbox. Returns their names.
+
+    An entry that is new is due at once. A run still waiting in the outbox is not added a second time. Raises
+    sqlalchemy.exc.SQLAlchemyError.
+    """
+    with engine.begin() as connection:
+        known = dict(connection.execute(select(Schedule.name, Schedule.next_run)).tuples().all())
+        new = [{"name": entry.name, "next_run": now} for entry in entries if entry.name not in known]
+        if new:
+            connection.execute(postgresql.insert(Schedule).values(new).on_conflict_do_nothing())
+    return [
+        entry.name for entry in entries if known.get(entry.name, now) <= now and _claim(engine, entry, now)
+    ]
+
+
+@task(queue="system", name=TASK, retries=0)
+def run_entry(context: Context, name: str) -> None:
+    """Run one entry and record its result. A failure is recorded too and no dead letter: the next run comes anyway.
+    Raises for an outage, and KeyError for an entry that this release does not have."""
+    entry = {entry.name: entry for entry in ENTRIES}[name]
+    try:
+        result = entry.run(context, datetime.now(UTC))
+    except Exception as error:
+        if is_outage(error):
+            raise
+        log.exception("schedule.failed", entry=name)
+        result = f"failed: {type(error).__name__}: {error}"[:500]
+    with context.engine.begin() as connection:
+        done = update(Schedule).where(Schedule.name == name)
+        connection.execute(done.values(last_finished=datetime.now(UTC), last_result=result))
+
+
+def _claim(engine: Engine, entry: Entry, now: datetime) -> bool:
+    with engine.begin() as connection:
+        won = connection.execute(
+            update(Schedule)
+            .where(Schedule.name == entry.name, Schedule.next_run <= now)
+            .values(next_run=_next(entry, now), last_run=now)
+        )
+        if won.rowcount == 0:
+            return False
+        waiting = exists().where(Outbox.task == TASK, Outbox.args == [entry.name])
+        if not connection.scalar(select(waiting)):
+            connection.execute(
+                insert(Outbox).values(queue="system", task=TASK, args=[entry.name], not_before=now)
+            )
+        return True
+
+
+def _next(entry: Entry, now: datetime) -> datetime:
+    """The next whole multiple of the period since 1970, so that runs do not drift."""
+    period = entry.every.total_seconds()
+    return datetime.fromtimestamp((now.timestamp() // period + 1) * period, UTC)

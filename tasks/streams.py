@@ -1,0 +1,288 @@
+"""Huey's storage on Redis Streams: an entry stays until whoever took it says that its work is done.
+
+An entry that was taken is leased to a consumer (one name a worker thread). A heartbeat renews the lease; when the
+process dies the lease ends and another consumer takes the entry, with the number of deliveries so far. All names come
+from `core.contracts.keys`; steps that must not be torn apart are the Lua files beside this one.
+"""
+
+import threading
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import msgspec
+import redis
+from huey.storage import BaseStorage
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from core.contracts import keys
+from core.contracts.keys import GROUP, QUEUES
+
+_AT_ONCE = (
+    1000  # Lua can not unpack more than some thousands of values, and nobody may wait long behind a script
+)
+_SCRIPTS = ("acknowledge", "bury", "forget", "move_due", "reclaim", "release", "renew", "retry")
+_SUSPECT_TTL_MS = keys.DEAD_TTL_MS
+
+
+@dataclass(slots=True, eq=False)
+class Lot:
+    """Entries of one queue that one consumer holds. `deliveries` is how often they were delivered before; `malformed`
+    are the places of entries without the field that belongs there, whose payload is all their fields as MessagePack.
+    `alone` is the entry that stands under suspicion now."""
+
+    queue: str
+    consumer: str
+    ids: list[bytes]
+    payloads: list[bytes]
+    malformed: set[int]
+    deliveries: int
+    alone: bytes | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+def make_client(redis_url: str, *, connections: int = 50) -> "redis.Redis":
+    """A client for workers. It never retries by itself (an XADD whose answer was lost would run twice), gives up on a
+    silent server after five seconds, and leaves XREADGROUP's answer as it came, since batches are large."""
+    client = redis.Redis.from_url(
+        redis_url,
+        protocol=2,
+        retry=Retry(NoBackoff(), 0),
+        socket_connect_timeout=2,
+        socket_timeout=5,
+        max_connections=connections,
+    )
+    client.set_response_callback("XREADGROUP", lambda answer, **_: answer)
+    return client
+
+
+def field_of(queue: str) -> bytes:
+    """The one field of a queue's entries: a click on `track`, a task message elsewhere."""
+    return keys.CLICK_FIELD if queue == "track" else keys.TASK_FIELD
+
+
+class StreamStorage(BaseStorage):  # type: ignore[misc]
+    """At least once: everything that was added is delivered until it was acknowledged, retried or buried.
+
+    Every method may raise redis.RedisError; none of them has then lost anything."""
+
+    blocking = True
+    priority = True
+
+    def __init__(self, name: str, *, client: "redis.Redis", lease: float) -> None:
+        """`lease` is in seconds; it must be well above the longest time that a process may stand still."""
+        super().__init__(name)
+        self.client = client
+        self.lease = lease
+        self._lease_ms = int(lease * 1000)
+        self._held: set[Lot] = set()
+        self._lock = threading.Lock()
+        source = files("tasks").joinpath("lua")
+        self._scripts = {
+            script: client.register_script(source.joinpath(f"{script}.lua").read_text(encoding="utf-8"))
+            for script in _SCRIPTS
+        }
+
+    # What Huey itself calls.
+
+    def enqueue(self, data: bytes, priority: int | None = None) -> None:
+        """Add a message to the queue that has this number in `QUEUES`."""
+        self.add(QUEUES[priority or 0], [data])
+
+    def peek_many(self, names: Iterable[str]) -> dict[str, bytes]:
+        """Huey asks whether a task was revoked before each run; a message is discarded by deleting its entry."""
+        return {}
+
+    def delete_data(self, key: str) -> bool:
+        """There are no revocations to delete."""
+        return False
+
+    def queue_size(self) -> int:
+        """Entries that wait or run, of all queues."""
+        return sum(self.client.xlen(keys.stream(queue)) for queue in QUEUES)
+
+    def schedule_size(self) -> int:
+        """Messages that wait for their time, of all queues."""
+        return sum(self.client.zcard(keys.later(queue)) for queue in QUEUES)
+
+    # Adding and taking.
+
+    def add(self, queue: str, messages: Sequence[bytes]) -> None:
+        """Add messages to a queue, in one round trip."""
+        pipeline = self.client.pipeline(transaction=False)
+        for message in messages:
+            pipeline.xadd(keys.stream(queue), {field_of(queue): message})
+        pipeline.execute()
+
+    def take(
+        self, queues: Sequence[str], consumer: str, *, most: int, block_ms: int | None = None
+    ) -> list[Lot]:
+        """Take entries that were never delivered, at most `most` of each queue. Waits `block_ms` for the first one;
+        None does not wait. Empty when there were none. The lots are held until `drop`."""
+        wait = [] if block_ms is None else ["BLOCK", block_ms]
+        streams = [keys.stream(queue) for queue in queues]
+        command = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", most, *wait, "STREAMS", *streams]
+        command += [">"] * len(streams)
+        answer = self._with_groups(queues, lambda: self.client.execute_command(*command))  # type: ignore[no-untyped-call]
+        by_stream = {keys.stream(queue).encode(): queue for queue in queues}
+        return [self._hold(by_stream[name], consumer, entries, 0) for name, entries in answer or []]
+
+    def reclaim(self, queue: str, consumer: str, *, most: int) -> Lot | None:
+        """Take over entries whose lease has ended, those delivered least often first (see reclaim.lua for how many)."""
+        answer = self._with_groups(
+            [queue], lambda: self._run("reclaim", queue, consumer, self._lease_ms, most)
+        )
+        if not answer or not answer[1]:
+            return None
+        return self._hold(queue, consumer, answer[1], answer[0])
+
+    def drop(self, lot: Lot) -> None:
+        """Stop renewing the lease of a lot: it is done, or left to others."""
+        with self._lock:
+            self._held.discard(lot)
+
+    # What became of an entry. Each is a no-op for entries that another consumer owns by now.
+
+    def acknowledge(self, lot: Lot, ids: Sequence[bytes]) -> int:
+        """The work of these entries of a lot (in rising order) is done. Returns how many were still ours."""
+        return sum(
+            self._settle("acknowledge", [keys.stream(lot.queue)], lot, *ids[start : start + _AT_ONCE])
+            for start in range(0, len(ids), _AT_ONCE)
+        )
+
+    def retry(self, lot: Lot, entry: bytes, *, message: bytes, due_ms: int) -> bool:
+        """Replace an entry by a message that is delivered at `due_ms`. False when the entry is not ours any more."""
+        names = [keys.stream(lot.queue), keys.later(lot.queue)]
+        return bool(self._settle("retry", names, lot, entry, due_ms, message))
+
+    def bury(self, lot: Lot, entry: bytes, *, letter: Mapping[str, bytes | str | int], now_ms: int) -> bool:
+        """Move an entry to the dead letters, as `letter`. False when the entry is not ours any more."""
+        names = [keys.stream(lot.queue), keys.dead(lot.queue), keys.suspects(lot.queue)]
+        pairs: list[Any] = [part for pair in letter.items() for part in pair]
+        oldest = max(now_ms - keys.DEAD_TTL_MS, 0)
+        buried = bool(self._settle("bury", names, lot, entry, oldest, *pairs))
+        if lot.alone == entry:
+            lot.alone = None
+        return buried
+
+    def release(self, lot: Lot) -> int:
+        """Give back what is left of a lot, free to take at once, and not counted as a delivery."""
+        self.clear(lot)
+        given = 0
+        for start in range(0, len(lot.ids), _AT_ONCE):
+            part = lot.ids[start : start + _AT_ONCE]
+            charge = (lot.deliveries, self._lease_ms + 1)
+            given += self._settle("release", [keys.stream(lot.queue)], lot, *charge, *part)
+        self.drop(lot)
+        return given
+
+    def release_all(self) -> int:
+        """Give back everything that this process holds."""
+        with self._lock:
+            held = list(self._held)
+        return sum(self.release(lot) for lot in held)
+
+    # Suspicion: an entry that is alone is charged in advance, and cleared if its process survives.
+
+    def suspect(self, lot: Lot, entry: bytes) -> int:
+        """Charge an entry that is about to be handled alone. Returns how many processes died of it before."""
+        pipeline = self.client.pipeline(transaction=True)
+        pipeline.hincrby(keys.suspects(lot.queue), entry, 1)
+        pipeline.pexpire(keys.suspects(lot.queue), _SUSPECT_TTL_MS)
+        charged = int(pipeline.execute()[0])
+        lot.alone = entry
+        return charged - 1
+
+    def clear(self, lot: Lot) -> None:
+        """Take back the charge of `suspect`: the process lives."""
+        if lot.alone is not None:
+            self.client.hincrby(keys.suspects(lot.queue), lot.alone, -1)
+            lot.alone = None
+
+    def acquit(self, lot: Lot) -> None:
+        """Forget all charges of the entry that `suspect` charged: it was handled."""
+        if lot.alone is not None:
+            self.client.hdel(keys.suspects(lot.queue), lot.alone)
+            lot.alone = None
+
+    # Upkeep.
+
+    def renew(self) -> int:
+        """Start the leases of everything held anew. Returns how many entries are still ours."""
+        with self._lock:
+            held = list(self._held)
+        renewed = 0
+        for lot in held:
+            for start in range(0, len(lot.ids), _AT_ONCE):
+                part = lot.ids[start : start + _AT_ONCE]
+                renewed += self._settle("renew", [keys.stream(lot.queue)], lot, *part)
+        return renewed
+
+    def move_due(self, queue: str, *, now_ms: int, most: int = 1000) -> int:
+        """Put messages whose time has come into their queue. Returns how many."""
+        names = [keys.later(queue), keys.stream(queue)]
+        return int(self._scripts["move_due"](keys=names, args=[now_ms, most, field_of(queue)]))
+
+    def forget(self, queue: str, consumer: str) -> None:
+        """Remove a consumer's name, unless it still holds entries."""
+        self._with_groups([queue], lambda: self._run("forget", queue, consumer))
+
+    def forget_idle(self, queue: str, *, idle_ms: int) -> int:
+        """Remove the names of consumers that were silent for `idle_ms` and hold nothing. Returns how many."""
+        rows = self._with_groups([queue], lambda: self.client.xinfo_consumers(keys.stream(queue), GROUP))
+        silent = [row["name"].decode() for row in rows if row["idle"] > idle_ms and not row["pending"]]
+        for consumer in silent:
+            self.forget(queue, consumer)
+        return len(silent)
+
+    def _hold(self, queue: str, consumer: str, entries: list[Any], deliveries: int) -> Lot:
+        field = field_of(queue)
+        payloads: list[bytes] = []
+        malformed: set[int] = set()
+        for place, (_, pairs) in enumerate(entries):
+            if pairs and pairs[0] == field:
+                payloads.append(pairs[1])
+            else:
+                payloads.append(msgspec.msgpack.encode(pairs))
+                malformed.add(place)
+        lot = Lot(queue, consumer, [entry for entry, _ in entries], payloads, malformed, deliveries)
+        with self._lock:
+            self._held.add(lot)
+        return lot
+
+    def _settle(self, script: str, names: list[str], lot: Lot, *args: Any) -> int:
+        """Run a script on entries that a lot holds; 0 where Redis was emptied and its group is gone with them."""
+        try:
+            return int(self._scripts[script](keys=names, args=[GROUP, lot.consumer, *args]))
+        except redis.ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+            return 0
+
+    def _run(self, script: str, queue: str, *args: Any) -> Any:
+        return self._scripts[script](keys=[keys.stream(queue)], args=[GROUP, *args])
+
+    def _with_groups(self, queues: Sequence[str], call: Any) -> Any:
+        """Make the call; where a group is missing (a new or emptied Redis), make it and call again."""
+        try:
+            return call()
+        except redis.ResponseError as error:
+            if "NOGROUP" not in str(error):
+                raise
+        for queue in queues:
+            try:
+                self.client.xgroup_create(keys.stream(queue), GROUP, id="0", mkstream=True)
+            except redis.ResponseError as error:
+                if "BUSYGROUP" not in str(error):
+                    raise
+        return call()
+
+
+def now_ms() -> int:
+    """The time in ms since 1970, as entries and the sorted sets use it."""
+    return time.time_ns() // 1_000_000
