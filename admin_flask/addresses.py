@@ -52,14 +52,6 @@ def came_from() -> str:
     return local_path(path) or url_for("start")
 
 
-def came_from(default: str | None = None) -> str:
-    """The page that a button was on, as a path of this site; else `default`, else the start."""
-    origin = request.host_url.rstrip("/")
-    source = request.headers.get("HX-Current-URL") or request.referrer or ""
-    path = source.removeprefix(origin) if source.startswith(origin + "/") else ""
-    return local_path(path) or default or url_for("start")
-
-
 @lru_cache(maxsize=256)
 def _hash(name: str) -> str:
     return hashlib.sha256((STATIC / name).read_bytes()).hexdigest()[:12]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
 
 from flask import Flask, Response, make_response, redirect, url_for
 from redis import Redis
@@ -18,6 +17,7 @@ from admin_flask.held import Held
 from admin_flask.nav import page_url
 from admin_flask.settings.views import blueprint as settings_pages
 from core.config import Settings
+from core.services.mail import Sender, make_mailer
 from core.services.redis_client import make_redis
 
 BLUEPRINTS = (health, auth, account, freshness, settings_pages)
@@ -29,7 +29,7 @@ def create_app(
     settings: Settings,
     *,
     clock: Callable[[], datetime] | None = None,
-    mailer: Any = None,
+    mailer: Sender | None = None,
     redis: "Redis | None" = None,
 ) -> Flask:
     """The manager over `settings`. Tests hand in a clock, a mailer, a Redis client; nothing connects yet."""

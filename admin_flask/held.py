@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from core.config import Settings
 from core.db.engine import make_engine
+from core.services.mail import Sender
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class Held:
     settings: Settings
     redis: "Redis"
     clock: Callable[[], datetime]
-    mailer: Any
+    mailer: Sender
 
 
 def held() -> Held:

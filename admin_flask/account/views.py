@@ -36,11 +36,15 @@ def profile() -> Response | tuple[str, int]:
     """Name and time zone, role, password, browsers."""
     form = ProfileForm(name=me().name, time_zone=me().time_zone or "")
     if form.validate_on_submit():
-        accounts.change_profile(
-            db.session(), user_id=me().id, name=form.name.data, time_zone=form.time_zone.data or None
-        )
-        say(gettext("Saved."))
-        return _to_profile()
+        try:
+            accounts.change_profile(
+                db.session(), user_id=me().id, name=form.name.data, time_zone=form.time_zone.data or None
+            )
+        except accounts.PersonRefused as refused:
+            put_error(form.name, refused.message)
+        else:
+            say(gettext("Saved."))
+            return _to_profile()
     status = 422 if form.is_submitted() else 200
     return render_template("account/profile.html", form=form, browsers=_browsers()), status
 

@@ -14,6 +14,7 @@ from admin_flask.app import create_app
 from core.config import Settings
 from core.db.models import User
 from core.services import accounts
+from core.services.actor import COMMAND
 from tests.admin_flask.browser import Browser
 
 PASSWORD = "three short words"
@@ -39,10 +40,20 @@ def clock() -> Clock:
     return Clock()
 
 
+class Box:
+    """Mails that were sent, instead of sending them."""
+
+    def __init__(self) -> None:
+        self.mails: list[dict[str, str]] = []
+
+    def send(self, *, to: str, subject: str, text: str) -> None:
+        self.mails.append({"to": to, "subject": subject, "text": text})
+
+
 @pytest.fixture
-def outbox() -> list[object]:
-    """Mails that were sent."""
-    return []
+def box() -> Box:
+    """An empty box."""
+    return Box()
 
 
 @pytest.fixture
@@ -53,10 +64,10 @@ def manager_settings(settings: Settings) -> Settings:
 
 @pytest.fixture
 def app(
-    manager_settings: Settings, db: Session, valkey: "redis.Redis", clock: Clock, outbox: list[object]
+    manager_settings: Settings, db: Session, valkey: "redis.Redis", clock: Clock, box: Box
 ) -> Iterator[Flask]:
     """The manager over an empty database and an empty Redis."""
-    yield create_app(manager_settings, clock=clock, mailer=outbox.append)
+    yield create_app(manager_settings, clock=clock, mailer=box)
 
 
 @pytest.fixture
@@ -76,10 +87,15 @@ def person(db: Session) -> Callable[..., User]:
     """Make a person: `person("marketer")`. Each has a name, an address and PASSWORD."""
 
     def make(role: str = "admin", *, name: str = "Marina Costa", email: str = "") -> User:
-        row = accounts.create_user(
-            db, email=email or f"{role}@aroeira.example", name=name, role=role, password=PASSWORD, now=MORNING
+        return accounts.create_user(
+            db,
+            email=email or f"{role}@aroeira.example",
+            name=name,
+            role=role,
+            password=PASSWORD,
+            actor=COMMAND,
+            now=MORNING,
         )
-        return row
 
     return make
 

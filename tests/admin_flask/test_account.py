@@ -32,7 +32,9 @@ def test_it_changes_name_and_zone(sit_down: Sit, db: Session) -> None:
         ({"name": "Marina", "time_zone": "Mars/Base"}, "Not a valid choice"),
     ],
 )
-def test_it_keeps_what_was_typed_wrong(sit_down: Sit, db: Session, fields: dict[str, str], words: str) -> None:
+def test_it_keeps_what_was_typed_wrong(
+    sit_down: Sit, db: Session, fields: dict[str, str], words: str
+) -> None:
     answer = sit_down("viewer").post("/account", fields)
     assert answer.status_code == 422
     assert words in answer.text
@@ -60,14 +62,18 @@ def test_it_changes_the_password_and_signs_out_other_browsers(
         ({"old_password": PASSWORD, "new_password": ""}, "Type a new password."),
     ],
 )
-def test_it_changes_no_password_that_is_wrong_or_weak(sit_down: Sit, fields: dict[str, str], words: str) -> None:
+def test_it_changes_no_password_that_is_wrong_or_weak(
+    sit_down: Sit, fields: dict[str, str], words: str
+) -> None:
     browser = sit_down("viewer")
     answer = browser.post("/account/password", fields)
     assert answer.status_code == 422
     assert words in answer.text
     assert f'value="{fields["old_password"]}"' not in answer.text
     browser.post("/logout")
-    assert browser.post("/login", {"email": "viewer@aroeira.example", "password": PASSWORD}).status_code == 303
+    assert (
+        browser.post("/login", {"email": "viewer@aroeira.example", "password": PASSWORD}).status_code == 303
+    )
 
 
 def test_it_lists_browsers_and_signs_one_out(sit_down: Sit, person: Callable[..., User], db: Session) -> None:
@@ -122,7 +128,10 @@ def test_it_changes_nothing_without_the_token(sit_down: Sit, path: str) -> None:
 @pytest.mark.parametrize(
     ("agent", "name"),
     [
-        ("Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/130 Safari/537.36 Edg/130", "Edge on Windows"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0) AppleWebKit/537.36 Chrome/130 Safari/537.36 Edg/130",
+            "Edge on Windows",
+        ),
         ("Mozilla/5.0 (iPhone; CPU iPhone OS 18_0 like Mac OS X) Version/18 Safari/604", "Safari on iPhone"),
         ("Mozilla/5.0 (Linux; Android 15) Chrome/130 Mobile Safari/537.36", "Chrome on Android"),
         ("Something (Linux)", "Browser on Linux"),

@@ -27,7 +27,9 @@ def test_it_adds_a_domain_and_tells_the_trackers(sit_down: Sit, db: Session, val
         False,
     )
     assert valkey.exists(keys.domain("go.aroeira.example"))
-    assert db.scalars(select(AuditLog.actor_name).where(AuditLog.action == "domain.add")).one() == "Marina Costa"
+    assert (
+        db.scalars(select(AuditLog.actor_name).where(AuditLog.action == "domain.add")).one() == "Marina Costa"
+    )
 
 
 @pytest.mark.parametrize(
@@ -40,7 +42,9 @@ def test_it_adds_a_domain_and_tells_the_trackers(sit_down: Sit, db: Session, val
         ("go.example.com:8080", "Leave out the port"),
     ],
 )
-def test_it_says_what_is_wrong_with_a_host_and_keeps_it(sit_down: Sit, db: Session, host: str, words: str) -> None:
+def test_it_says_what_is_wrong_with_a_host_and_keeps_it(
+    sit_down: Sit, db: Session, host: str, words: str
+) -> None:
     answer = sit_down("admin").post("/settings/domains/new", {"host": host, "brand": "Casa"})
     assert answer.status_code == 422
     assert words in answer.text

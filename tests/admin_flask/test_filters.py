@@ -63,7 +63,9 @@ def test_it_writes_times_in_the_zone_of_the_organisation(app_in_brazil: Flask) -
         assert filters.when(None) == "–"
 
 
-@pytest.mark.parametrize(("code", "text"), [("BR", "Brazil"), ("br", "Brazil"), (None, "Unknown"), ("ZZZ", "ZZZ")])
+@pytest.mark.parametrize(
+    ("code", "text"), [("BR", "Brazil"), ("br", "Brazil"), (None, "Unknown"), ("ZZZ", "ZZZ")]
+)
 def test_it_names_countries(app: Flask, code: str | None, text: str) -> None:
     with app.test_request_context("/"):
         assert filters.country(code) == text

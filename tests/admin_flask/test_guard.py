@@ -21,9 +21,18 @@ def test_it_asks_to_sign_in_and_comes_back(browser: Browser) -> None:
 
 
 def test_every_view_is_closed_unless_it_says_so(app: Flask) -> None:
-    closed_or_known = {"auth.login", "auth.logout", "auth.forgot", "auth.reset", "health.livez", "health.readyz"}
+    closed_or_known = {
+        "auth.login",
+        "auth.logout",
+        "auth.forgot",
+        "auth.reset",
+        "health.livez",
+        "health.readyz",
+    }
     opened = {
-        name for name, view in app.view_functions.items() if is_open(name, view) and not name.startswith("api")
+        name
+        for name, view in app.view_functions.items()
+        if is_open(name, view) and not name.startswith("api")
     }
     assert opened == closed_or_known | {"static"}
 
@@ -84,7 +93,9 @@ def test_it_says_so_when_the_database_is_away(settings: Settings) -> None:
 def test_it_refuses_a_form_of_another_site(sit_down: Sit) -> None:
     browser = sit_down("admin")
     for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
-        assert browser.post("/settings/domains/new", {"host": "x.example"}, headers=headers).status_code == 403
+        assert (
+            browser.post("/settings/domains/new", {"host": "x.example"}, headers=headers).status_code == 403
+        )
 
 
 def test_it_lets_no_foreign_code_run(browser: Browser) -> None:
@@ -117,7 +128,9 @@ def test_it_lets_browsers_keep_static_files(browser: Browser) -> None:
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
-@pytest.mark.parametrize(("path", "status"), [("/nothing", 404), ("/static/nothing.css", 404), ("/theme", 405)])
+@pytest.mark.parametrize(
+    ("path", "status"), [("/nothing", 404), ("/static/nothing.css", 404), ("/theme", 405)]
+)
 def test_it_explains_what_can_not_be_shown(sit_down: Sit, path: str, status: int) -> None:
     answer = sit_down("viewer").get(path)
     assert answer.status_code == status

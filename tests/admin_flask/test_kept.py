@@ -39,7 +39,9 @@ def test_it_gives_back_what_was_typed_after_signing_in(sit_down: Sit, db: Sessio
     door = browser.post("/settings/domains/new", {**TYPED, "csrf_token": token}, token=False)
     assert door.status_code == 401
     assert "Your session ended" in door.text
-    wrong = browser.post("/login", {"email": "admin@aroeira.example", "password": "no", "kept": kept_in(door)})
+    wrong = browser.post(
+        "/login", {"email": "admin@aroeira.example", "password": "no", "kept": kept_in(door)}
+    )
     assert wrong.status_code == 422
     answer = browser.post(
         "/login", {"email": "admin@aroeira.example", "password": PASSWORD, "kept": kept_in(wrong)}

@@ -54,14 +54,18 @@ def test_it_says_the_same_for_a_wrong_address_and_a_wrong_password(
     assert browser.cookie("rastro_sid") is None
 
 
-@pytest.mark.parametrize("fields", [{}, {"email": "a@b.example"}, {"password": "x"}, {"email": " ", "password": ""}])
+@pytest.mark.parametrize(
+    "fields", [{}, {"email": "a@b.example"}, {"password": "x"}, {"email": " ", "password": ""}]
+)
 def test_it_asks_for_what_is_missing(browser: Browser, fields: dict[str, str]) -> None:
     answer = browser.post("/login", fields)
     assert answer.status_code == 422
     assert "Type your" in answer.text
 
 
-@pytest.mark.parametrize("path", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:1"])
+@pytest.mark.parametrize(
+    "path", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:1"]
+)
 def test_it_never_leads_elsewhere(browser: Browser, person: Person, path: str) -> None:
     person("admin")
     assert "evil" not in browser.get("/login", query_string={"next": path}).text
@@ -152,7 +156,9 @@ def test_it_slows_down_who_guesses_one_account_from_many_places(
         wrong = {**ADMIN, "password": "wrong"}
         assert browser.post("/login", wrong, environ_overrides=place).status_code == 422
     place = {"REMOTE_ADDR": "203.0.113.77"}
-    assert Browser(strict, settings.admin_url).post("/login", ADMIN, environ_overrides=place).status_code == 429
+    assert (
+        Browser(strict, settings.admin_url).post("/login", ADMIN, environ_overrides=place).status_code == 429
+    )
 
 
 def test_it_counts_no_sign_in_that_worked(strict: Flask, settings: Settings, person: Person) -> None:

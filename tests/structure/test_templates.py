@@ -59,7 +59,9 @@ def test_every_form_that_posts_carries_its_token(path: Path) -> None:
 @pytest.mark.parametrize("path", FILES, ids=NAMES)
 def test_every_icon_is_in_the_sprite(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    named = re.findall(r'\b(?:ui\.)?icon\("([a-z0-9-]+)"', text) + re.findall(r'icon_name="([a-z0-9-]+)"', text)
+    named = re.findall(r'\b(?:ui\.)?icon\("([a-z0-9-]+)"', text) + re.findall(
+        r'icon_name="([a-z0-9-]+)"', text
+    )
     assert set(named) <= SPRITE
 
 
