@@ -2,30 +2,27 @@
 
 from datetime import UTC, datetime, timedelta
 
-from core.db.partitions import ensure_partitions
 from sqlalchemy import delete, func
 from sqlalchemy.dialects import postgresql
 
 from core.contracts import keys
 from core.db.models import PasswordReset, Session
-from core.db.tracking import Books, LinkVisitor, VisitorKey
+from core.db.partitions import ensure_partitions
+from core.db.tracking import Books
+from core.db.visitor_keys import forget_visitors
 from core.services.publishing import republish_all
 from tasks.registry import Context
 
 MONTHS_AHEAD = 3
-VISITOR_DAYS = 3
-"""A day's key and visitors are destroyed after so many days: nobody can be followed for longer."""
 
-_BOOKS_DAYS = (
-    35  # hours that stay in Redis' hash; a spool can not be older than the oldest partition that matters
-)
+_BOOKS_DAYS = 35  # how long an hour stays in Redis' hash: late clicks from a spool still add to it
 
 
 def make_partitions(context: Context, now: datetime) -> str:
     """Have the partitions of the clicks of this month and the next ones."""
     with context.engine.begin() as connection:
-        ensure_partitions(connection, now=now, months_ahead=MONTHS_AHEAD)
-    return f"{MONTHS_AHEAD} months ahead"
+        made = ensure_partitions(connection, now=now, months_ahead=MONTHS_AHEAD)
+    return f"made {', '.join(made)}" if made else "all there"
 
 
 def republish_when_missing(context: Context, now: datetime) -> str:
@@ -59,12 +56,11 @@ def copy_accepted(context: Context, now: datetime) -> str:
 
 
 def prune_visitors(context: Context, now: datetime) -> str:
-    """Destroy visitors and visitor keys of days that are over for three days. Days are the organisation's."""
-    oldest = now.astimezone(context.settings.tz_default).date() - timedelta(days=VISITOR_DAYS)
+    """Destroy the visitor keys of days that are over for three days, and who was counted with them."""
+    today = now.astimezone(context.settings.tz_default).date()
     with context.engine.begin() as connection:
-        days = connection.execute(delete(VisitorKey).where(VisitorKey.day < oldest)).rowcount
-        visitors = connection.execute(delete(LinkVisitor).where(LinkVisitor.day < oldest)).rowcount
-    return f"{days} keys and {visitors} visitors removed"
+        visitors = forget_visitors(connection, today=today)
+    return f"{visitors} visitors forgotten"
 
 
 def prune_sessions(context: Context, now: datetime) -> str:

@@ -48,7 +48,8 @@ def claim_due(engine: Engine, *, now: datetime, entries: Sequence[Entry] = ENTRI
     sqlalchemy.exc.SQLAlchemyError.
     """
     with engine.begin() as connection:
-        known = dict(connection.execute(select(Schedule.name, Schedule.next_run)).tuples().all())
+        rows = connection.execute(select(Schedule.name, Schedule.next_run))
+        known = {row.name: row.next_run for row in rows}
         new = [{"name": entry.name, "next_run": now} for entry in entries if entry.name not in known]
         if new:
             connection.execute(postgresql.insert(Schedule).values(new).on_conflict_do_nothing())

@@ -1,0 +1,68 @@
+"""A batch of queued clicks: decoded, enriched, stored in one transaction."""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+from sqlalchemy import Engine
+
+from core.config import Settings
+from core.contracts import click_event
+from core.contracts.click_event import OUTCOMES, ClickEvent
+from core.db.clicks import CLOCK, ClickStore, is_believable, store_batch
+from core.db.visitor_keys import VisitorKeys
+from tasks.enrich import Enricher
+from tasks.geo import Countries
+from tasks.letters import POISON
+from tasks.registry import Handler, batch
+
+_LARGEST_NUMBER = 2**63 - 1
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@batch(queue="track")
+def make_handler(
+    settings: Settings, engine: Engine, *, process_name: str, now: Callable[[], datetime] = _utc_now
+) -> Handler:
+    """The handler of one worker thread; `process_name` is unique among all threads of all processes.
+
+    It stores what it can in ONE transaction and names the payloads that must be dead letters: "poison" for what is no
+    click, "clock" for a click of an impossible time. It raises for anything else, having stored nothing.
+    """
+    zone = settings.tz_default
+    store = ClickStore(engine, zone=zone, owner=process_name)
+    countries = Countries(settings.geoip_mmdb)
+    enricher = Enricher(zone=zone, keys=VisitorKeys(engine), countries=countries)
+
+    def handle(payloads: Sequence[bytes]) -> Mapping[int, str]:
+        at = now()
+        today = at.astimezone(zone).date()
+        countries.refresh()
+        dead: dict[int, str] = {}
+        prepared = []
+        for index, payload in enumerate(payloads):
+            event = _read(payload)
+            if event is None:
+                dead[index] = POISON
+            elif not is_believable(event.id, now=at):
+                dead[index] = CLOCK
+            else:
+                prepared.append(enricher.prepare(event, today=today))
+        if prepared:
+            store_batch(store, prepared, now=at)
+        return dead
+
+    return handle
+
+
+def _read(payload: bytes) -> ClickEvent | None:
+    """The click in a payload; None for bytes that are no click, or one that no table can hold."""
+    try:
+        event = click_event.decode(payload)
+    except msgspec.DecodeError:
+        return None
+    in_range = 0 < event.link_id <= _LARGEST_NUMBER and 0 <= event.revision <= _LARGEST_NUMBER
+    return event if in_range and event.outcome in OUTCOMES else None

@@ -1,0 +1,80 @@
+"""From what the tracker saw of a click to what is stored of it."""
+
+from datetime import date
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from core.contracts.click_event import ClickEvent
+from core.db.clicks import PreparedClick
+from core.db.visitor_keys import VisitorKeys
+from core.domain.agents import read_agent
+from core.domain.bots import door_verdict
+from core.domain.languages import first_language
+from core.domain.periods import QUARTER_MS, day_of_quarter
+from core.domain.referrers import referrer_host
+from core.domain.utm import read_utm
+from core.domain.visitors import truncated, visitor_hash
+from tasks.geo import Countries
+
+_LONGEST_REMEMBERED = 512
+
+
+class Enricher:
+    """What enriching needs beside the click itself. `zone` is the organisation's."""
+
+    def __init__(self, *, zone: ZoneInfo, keys: VisitorKeys, countries: Countries) -> None:
+        self._zone = zone
+        self._keys = keys
+        self._countries = countries
+
+    def prepare(self, event: ClickEvent, *, today: date) -> PreparedClick:
+        """The click as it is to be stored; its full address ends here. `today` is a day of the organisation's zone,
+        and the click's time must be a believable one."""
+        agent = read_agent(event.user_agent)
+        utm = read_utm(event.query)
+        return PreparedClick(
+            id=event.id,
+            link_id=event.link_id,
+            revision=event.revision,
+            outcome=event.outcome,
+            bot_reason=_verdict(event),
+            door_bot=event.door_bot,
+            is_head=event.method == "HEAD",
+            visitor=self._visitor(event, today),
+            ip=truncated(event.ip),
+            query=event.query,
+            user_agent=event.user_agent,
+            browser=agent.browser,
+            os=agent.os,
+            device=agent.device,
+            language=first_language(event.language),
+            country=self._countries.of(event.ip),
+            referrer_host=referrer_host(event.referrer, own_host=event.host),
+            referrer=event.referrer,
+            utm_source=utm.source,
+            utm_medium=utm.medium,
+            utm_campaign=utm.campaign,
+            utm_content=utm.content,
+            utm_term=utm.term,
+        )
+
+    def _visitor(self, event: ClickEvent, today: date) -> int:
+        if not event.ip:
+            return 0
+        day = day_of_quarter(event.unix_ms // QUARTER_MS, self._zone)
+        key = self._keys.key_of(day, today=today)
+        return visitor_hash(event.ip, event.user_agent, key=key) if key else 0
+
+
+def _verdict(event: ClickEvent) -> str:
+    """The door's question asked again: this program may know more robots. A tracker that is newer than this program
+    may too, so that its verdict stands where this one finds nothing."""
+    ask = _remembered if len(event.user_agent) + len(event.purpose) <= _LONGEST_REMEMBERED else _fresh
+    return ask(event.method, event.user_agent, event.purpose) or event.door_bot
+
+
+def _fresh(method: str, user_agent: str, purpose: str) -> str:
+    return door_verdict(method=method, user_agent=user_agent, purpose=purpose)
+
+
+_remembered = lru_cache(maxsize=20_000)(_fresh)
