@@ -1,0 +1,21 @@
+-- Insert the clicks that are not stored yet; their ids, joined. The arrays come in the order of the ids.
+with stored as (
+    insert into clicks (
+        id, link_id, revision, visitor, outcome, is_unique, is_head, bot_reason, door_bot,
+        user_agent, browser, os, device, language, country, referrer_host, referrer,
+        utm_source, utm_medium, utm_campaign, utm_content, utm_term, ip, query
+    )
+    select *
+    from unnest(
+        cast(:id as uuid[]), cast(:link_id as bigint[]), cast(:revision as bigint[]), cast(:visitor as bigint[]),
+        cast(:outcome as smallint[]), cast(:is_unique as boolean[]), cast(:is_head as boolean[]),
+        cast(:bot_reason as int[]), cast(:door_bot as int[]),
+        cast(:user_agent as int[]), cast(:browser as int[]), cast(:os as int[]), cast(:device as int[]),
+        cast(:language as int[]), cast(:country as int[]), cast(:referrer_host as int[]), cast(:referrer as int[]),
+        cast(:utm_source as int[]), cast(:utm_medium as int[]), cast(:utm_campaign as int[]),
+        cast(:utm_content as int[]), cast(:utm_term as int[]), cast(:ip as inet[]), cast(:query as text[])
+    )
+    on conflict do nothing
+    returning id
+)
+select string_agg(uuid_send(id), '') from stored
