@@ -1,0 +1,99 @@
+"""A tracker in this process, over the test Valkey, and a publisher that writes snapshots as the manager does."""
+
+from collections.abc import AsyncIterator
+from itertools import count
+from typing import Any
+
+import pytest
+import redis
+from quart import Quart
+from quart.typing import TestClientProtocol as Client
+
+from core.config import Settings
+from core.contracts import click_event, domain_snapshot, keys, link_snapshot
+from core.contracts.click_event import ClickEvent
+from core.contracts.domain_snapshot import DomainSnapshot
+from core.contracts.link_snapshot import LinkSnapshot
+from core.contracts.snapshot import put_script
+from core.domain.urls import slug_key
+from tracker_quart.app import create_app
+
+CHROME = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
+)
+URL = "https://shop.example/sale?utm_source=mail&x=%20y#top"
+
+
+class Publisher:
+    """Writes what the tracker reads. Domain 1 is the default one, domain 2 (`case.example`) tells case apart."""
+
+    def __init__(self, client: "redis.Redis[Any]") -> None:
+        self.redis = client
+        self._put = client.register_script(put_script())
+        self._revisions = count(1)
+
+    def world(self) -> None:
+        """Two domains, a link in each state, and the ready marker."""
+        default = DomainSnapshot(domain_id=1, host="go.example", brand="Casa Aroeira")
+        for host in ("*", "go.example"):
+            self.domain(host, default)
+        self.domain("case.example", DomainSnapshot(domain_id=2, host="case.example", case_sensitive=True))
+        self.link("sale", LinkSnapshot(link_id=7, url=URL))
+        self.link("paused", LinkSnapshot(link_id=8, url=URL, state=link_snapshot.PAUSED))
+        self.link("gone", LinkSnapshot(link_id=9, url=URL, state=link_snapshot.GONE))
+        self.ready()
+
+    def ready(self) -> None:
+        self.redis.set(keys.SNAPSHOTS_READY, "1")
+
+    def domain(self, host: str, snapshot: DomainSnapshot) -> None:
+        self.write(keys.domain(host), domain_snapshot.encode(snapshot, revision=next(self._revisions)))
+
+    def link(self, slug: str, snapshot: LinkSnapshot, *, domain_id: int = 1) -> None:
+        key = slug_key(slug, case_sensitive=domain_id == 2)
+        self.write(keys.link(domain_id, key), link_snapshot.encode(snapshot, revision=next(self._revisions)))
+
+    def write(self, key: str, framed: bytes) -> None:
+        self._put(keys=[key], args=[framed, keys.CHANGED])
+
+    def revision(self) -> int:
+        return next(self._revisions)
+
+    def clicks(self) -> list[ClickEvent]:
+        """Every click in the stream, in order."""
+        return [
+            click_event.decode(fields[keys.CLICK_FIELD])
+            for _, fields in self.redis.xrange(keys.stream("track"))
+        ]
+
+    def accepted(self) -> int:
+        """What the commit script has counted."""
+        return sum(int(value) for value in self.redis.hvals(keys.ACCEPTED))
+
+
+@pytest.fixture
+def publisher(valkey: "redis.Redis[Any]") -> Publisher:
+    """A publisher over an empty Redis database."""
+    return Publisher(valkey)
+
+
+@pytest.fixture
+def tracker_settings(environment: dict[str, str]) -> Settings:
+    """`localhost` is the default domain; one proxy is trusted."""
+    return Settings.from_env(
+        {**environment, "DEFAULT_HOSTS": "localhost", "DRAIN_LIMIT": "2", "TRUSTED_PROXIES": "10.0.0.0/8"}
+    )
+
+
+@pytest.fixture
+async def app(publisher: Publisher, tracker_settings: Settings) -> AsyncIterator[Quart]:
+    """A started tracker over `publisher.world()`."""
+    publisher.world()
+    app = create_app(tracker_settings)
+    async with app.test_app():
+        yield app
+
+
+@pytest.fixture
+def client(app: Quart) -> Client:
+    return app.test_client()

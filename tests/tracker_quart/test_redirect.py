@@ -1,0 +1,244 @@
+"""What visitors are answered, and which click is kept."""
+
+import asyncio
+import time
+from urllib.parse import quote
+
+import pytest
+from quart.typing import TestClientProtocol as Client
+
+from core.contracts import keys, link_snapshot
+from core.contracts.domain_snapshot import DomainSnapshot
+from core.contracts.link_snapshot import LinkSnapshot
+from tests.tracker_quart.conftest import CHROME, URL, Publisher
+
+BROWSER = {"user-agent": CHROME}
+
+
+async def test_it_redirects_and_keeps_the_click(client: Client, publisher: Publisher) -> None:
+    before = int(time.time() * 1000)
+    answer = await client.get(
+        "/sale?utm_source=x%20y&q",
+        headers={
+            **BROWSER,
+            "Referer": "https://news.example/a",
+            "Accept-Language": "pt-BR",
+            "X-Forwarded-For": "203.0.113.9",
+        },
+    )
+    assert answer.status_code == 302
+    assert sorted((name.lower(), value) for name, value in answer.headers.items()) == [
+        ("cache-control", "private, no-store"),
+        ("content-length", "0"),
+        ("location", URL),
+        ("x-robots-tag", "noindex"),
+    ]
+    assert await answer.get_data() == b""
+    (click,) = publisher.clicks()
+    assert (click.link_id, click.outcome, click.door_bot, click.method) == (7, "redirect", "", "GET")
+    assert (click.host, click.path, click.query) == ("localhost", "/sale", "utm_source=x%20y&q")
+    assert (click.user_agent, click.referrer, click.language) == (CHROME, "https://news.example/a", "pt-BR")
+    assert click.revision > 0
+    assert before <= click.unix_ms <= time.time() * 1000
+    assert click.id[6] >> 4 == 7
+    assert publisher.accepted() == 1
+
+
+async def test_it_answers_head_and_keeps_it_as_a_robots(client: Client, publisher: Publisher) -> None:
+    answer = await client.head("/sale", headers=BROWSER)
+    assert (answer.status_code, answer.headers["location"]) == (302, URL)
+    assert [(click.method, click.door_bot) for click in publisher.clicks()] == [("HEAD", "head")]
+
+
+@pytest.mark.parametrize(
+    ("headers", "reason"),
+    [
+        ({"user-agent": "curl/8.5.0"}, "agent"),
+        ({"user-agent": ""}, "empty_agent"),
+        ({**BROWSER, "sec-purpose": "prefetch;prerender"}, "prefetch"),
+        ({**BROWSER, "purpose": "prefetch"}, "prefetch"),
+        ({**BROWSER, "x-moz": "prefetch"}, "prefetch"),
+        (BROWSER, ""),
+    ],
+)
+async def test_it_redirects_robots_and_says_why(
+    client: Client, publisher: Publisher, headers: dict[str, str], reason: str
+) -> None:
+    answer = await client.get("/sale", headers=headers)
+    assert answer.status_code == 302
+    assert [click.door_bot for click in publisher.clicks()] == [reason]
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "outcome", "words"),
+    [("/paused", 404, "paused", "Not available right now"), ("/gone", 410, "gone", "This link has ended")],
+)
+async def test_it_keeps_clicks_on_links_that_do_not_redirect(
+    client: Client, publisher: Publisher, path: str, status: int, outcome: str, words: str
+) -> None:
+    answer = await client.get(path, headers=BROWSER)
+    text = await answer.get_data(as_text=True)
+    assert answer.status_code == status
+    assert words in text
+    assert "Casa Aroeira" in text
+    assert "location" not in answer.headers
+    assert [click.outcome for click in publisher.clicks()] == [outcome]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/",
+        "/sale/more",
+        "/sale%2Fmore",
+        "/%FF%FE",
+        "/sale%00",
+        "/x" + "y" * 3000,
+        "/%",
+        "//sale",
+        "/sa le",
+    ],
+)
+async def test_it_knows_no_other_slugs(client: Client, publisher: Publisher, path: str) -> None:
+    answer = await client.get(path, headers=BROWSER)
+    assert answer.status_code == 404
+    assert "No link at this address" in await answer.get_data(as_text=True)
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert publisher.clicks() == []
+
+
+async def test_it_answers_an_unknown_host_with_421(client: Client, publisher: Publisher) -> None:
+    for host in ("elsewhere.example", "*", "go.example:8080", "a b", ""):
+        answer = await client.get("/sale", headers={**BROWSER, "host": host})
+        assert answer.status_code == 421, host
+    assert publisher.clicks() == []
+
+
+async def test_it_finds_the_domain_by_host(client: Client, publisher: Publisher) -> None:
+    publisher.link("only", LinkSnapshot(link_id=20, url="https://two.example/"), domain_id=2)
+    assert (await client.get("/only", headers={"host": "CASE.example:443"})).status_code == 302
+    assert (await client.get("/only", headers={"host": "case.example."})).status_code == 302
+    assert (await client.get("/only", headers={"host": "go.example"})).status_code == 404
+    assert (await client.get("/sale", headers={"host": "go.example"})).status_code == 302
+
+
+@pytest.mark.parametrize(
+    ("slug", "asked", "host", "found"),
+    [
+        ("Sale-2026", "SALE-2026", "go.example", True),
+        ("Sale-2026", "sale-2026", "case.example", False),
+        ("Sale-2026", "Sale-2026", "case.example", True),
+        ("promoção", "promo\u00e7\u00e3o", "go.example", True),
+        ("promoção", "promoc\u0327a\u0303o", "go.example", True),
+        ("promoção", "PROMOÇÃO", "go.example", True),
+        ("promoção", "PROMOÇÃO", "case.example", False),
+        ("promoção", "promoc\u0327a\u0303o", "case.example", True),
+        ("лето", "ЛЕТО", "go.example", True),
+        ("a_b-c", "%61_b%2Dc", "go.example", True),
+    ],
+)
+async def test_it_looks_slugs_up_by_the_domains_case_rule(
+    client: Client, publisher: Publisher, slug: str, asked: str, host: str, found: bool
+) -> None:
+    domain_id = 2 if host == "case.example" else 1
+    publisher.link(slug, LinkSnapshot(link_id=30, url=URL), domain_id=domain_id)
+    answer = await client.get(f"/{quote(asked, safe='%')}", headers={"host": host})
+    assert (answer.status_code == 302) == found
+
+
+async def test_it_obeys_a_change_within_a_second(client: Client, publisher: Publisher) -> None:
+    assert (await client.get("/sale")).status_code == 302
+    assert (await client.get("/later")).status_code == 404
+    publisher.link("sale", LinkSnapshot(link_id=7, url="https://shop.example/new"))
+    publisher.link("later", LinkSnapshot(link_id=40, url=URL))
+    for path, location in (("/sale", "https://shop.example/new"), ("/later", URL)):
+        await _until(client, path, status=302, location=location)
+    publisher.link("sale", LinkSnapshot())
+    await _until(client, "/sale", status=404)
+
+
+async def test_it_obeys_a_changed_domain(client: Client, publisher: Publisher) -> None:
+    publisher.domain("new.example", DomainSnapshot(domain_id=1, host="new.example"))
+    assert (await client.get("/sale", headers={"host": "new.example"})).status_code == 302
+    publisher.domain("new.example", DomainSnapshot())
+    deadline = time.monotonic() + 10
+    while (await client.get("/sale", headers={"host": "new.example"})).status_code != 421:
+        assert time.monotonic() < deadline
+        await asyncio.sleep(0.01)
+
+
+async def test_it_never_says_unknown_before_all_snapshots_are_there(
+    client: Client, publisher: Publisher
+) -> None:
+    assert (await client.get("/sale")).status_code == 302
+    publisher.redis.delete(keys.SNAPSHOTS_READY)
+    answer = await client.get("/unknown")
+    assert answer.status_code == 503
+    assert int(answer.headers["retry-after"]) > 0
+    assert answer.headers["cache-control"] == "private, no-store"
+    assert "Casa Aroeira" in await answer.get_data(as_text=True)
+    assert (await client.get("/sale")).status_code == 302
+    publisher.redis.delete(keys.link(1, "sale"))
+    publisher.redis.publish(keys.CHANGED, keys.link(1, "sale"))
+    await asyncio.sleep(0.1)
+    assert (await client.get("/sale")).status_code == 302  # held, and nobody says that it is gone
+    publisher.ready()
+    assert (await client.get("/unknown")).status_code == 404
+    await _until(client, "/sale", status=404)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b"\x82\xa1v\x63\xa1i\x07", id="of a newer schema"),
+        pytest.param(b"\xc1 nonsense", id="of no schema"),
+        pytest.param(
+            link_snapshot.encode(
+                LinkSnapshot(link_id=7, url="https://a.example/\r\nset-cookie: x"), revision=0
+            )[8:],
+            id="that would split a header",
+        ),
+    ],
+)
+async def test_it_keeps_what_it_had_when_a_snapshot_can_not_be_read(
+    client: Client, publisher: Publisher, body: bytes
+) -> None:
+    assert (await client.get("/sale")).status_code == 302
+    framed = publisher.revision().to_bytes(8, "big") + body
+    publisher.write(keys.link(1, "sale"), framed)
+    publisher.write(keys.link(1, "fresh"), framed)
+    await asyncio.sleep(0.1)
+    answer = await client.get("/sale")
+    assert (answer.status_code, answer.headers["location"]) == (302, URL)
+    assert (await client.get("/fresh")).status_code == 503
+    publisher.link("sale", LinkSnapshot(link_id=7, url="https://shop.example/mended"))
+    await _until(client, "/sale", status=302, location="https://shop.example/mended")
+
+
+async def test_it_commits_many_clicks_in_few_groups(client: Client, publisher: Publisher) -> None:
+    answers = await asyncio.gather(*(client.get("/sale", headers=BROWSER) for _ in range(200)))
+    assert {answer.status_code for answer in answers} == {302}
+    ids = {click.id for click in publisher.clicks()}
+    assert len(ids) == publisher.accepted() == 200
+
+
+async def test_it_keeps_the_click_of_a_visitor_who_left(client: Client, publisher: Publisher) -> None:
+    await client.get("/sale")
+    for delay in (0.0, 0.0005, 0.001, 0.002):
+        task = asyncio.ensure_future(client.get("/sale", headers=BROWSER))
+        await asyncio.sleep(delay)
+        task.cancel()
+        await asyncio.wait([task])
+    assert (await client.get("/sale")).status_code == 302
+    assert len({click.id for click in publisher.clicks()}) == publisher.accepted()
+
+
+async def _until(client: Client, path: str, *, status: int, location: str | None = None) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        answer = await client.get(path)
+        if answer.status_code == status and answer.headers.get("location") == location:
+            return
+        assert time.monotonic() < deadline, (answer.status_code, answer.headers)
+        await asyncio.sleep(0.01)

@@ -1,0 +1,125 @@
+"""The Quart application: probes, small files, and every other path as a short link."""
+
+import json
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from typing import Any, cast
+
+from quart import Quart, Response, request
+from werkzeug.datastructures import Headers
+from werkzeug.exceptions import HTTPException
+
+from core.config import Settings
+from tracker_quart.pages import Answer
+from tracker_quart.service import Service
+from tracker_quart.visit import read_visit
+
+_LONG = "public, max-age=604800"
+_EXTENSION = "rastro"
+
+Asgi = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+class Bare(Response):
+    """A response with the headers it is given, and no others."""
+
+    default_mimetype = None  # type: ignore[assignment]
+
+
+def create_app(settings: Settings) -> Quart:
+    """The tracker's app. Its Service lives from start-up to shutdown of the app; `service_of` finds it."""
+    app = Quart(__name__, static_folder=None, template_folder=None)
+    app.response_class = Bare
+    app.asgi_app = _origin_form(app.asgi_app)  # type: ignore[method-assign, assignment]
+
+    @app.while_serving
+    async def run_service() -> AsyncGenerator[None, None]:
+        service = Service(settings)
+        app.extensions[_EXTENSION] = service
+        await service.start()
+        yield
+        await service.stop()
+
+    @app.get("/livez")
+    async def livez() -> Response:
+        return _text(200, "alive\n")
+
+    @app.get("/readyz")
+    async def readyz() -> Response:
+        service = service_of(app)
+        state = {"redis": service.redis_answers, "spooled": service.spooled}
+        ready = service.has_met_redis and not service.draining
+        return _json(200 if ready else 503, state if ready else {**state, "draining": service.draining})
+
+    @app.get("/robots.txt")
+    async def robots() -> Response:
+        return _text(200, "User-agent: *\nDisallow: /\n", cache=_LONG)
+
+    @app.get("/favicon.ico")
+    @app.get("/apple-touch-icon.png")
+    @app.get("/apple-touch-icon-precomposed.png")
+    async def icon() -> Response:
+        """None of ours: the pages under a domain are its owner's. Cached, so that browsers stop asking."""
+        return Bare(b"", 204, {"cache-control": _LONG})
+
+    @app.get("/")
+    @app.get("/<path:slug>")
+    async def redirect(slug: str = "") -> Response:
+        scope = cast(dict[str, Any], request.scope)
+        visit = read_visit(
+            method=request.method,
+            target=scope["raw_path"],
+            query=scope["query_string"],
+            headers=scope["headers"],
+            peer=(scope.get("client") or ("",))[0],
+            proxies=settings.trusted_proxies,
+        )
+        return _response(await service_of(app).redirector.redirect(visit))
+
+    @app.errorhandler(HTTPException)
+    async def refused(error: HTTPException) -> Response:
+        response = _text(error.code or 500, f"{error.name}\n")
+        for name, value in error.get_headers():
+            if name.lower() == "allow":
+                response.headers["allow"] = value
+        return response
+
+    @app.after_request
+    async def close_when_draining(response: Response) -> Response:
+        if service_of(app).draining and request.http_version.startswith("1"):
+            response.headers["connection"] = "close"
+        return response
+
+    return app
+
+
+def service_of(app: Quart) -> Service:
+    """The running service of a started app. Raises KeyError before its start-up."""
+    return cast(Service, app.extensions[_EXTENSION])
+
+
+def _origin_form(asgi: Asgi) -> Asgi:
+    """Quart looks at a path's first character; `GET http://host/slug` and `GET ?x` have none that it can take.
+
+    The redirect route reads the target as it was sent, whatever stands here.
+    """
+
+    async def call(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http" and not scope["path"].startswith("/"):
+            scope = {**scope, "path": "/"}
+        await asgi(scope, receive, send)
+
+    return call
+
+
+def _response(answer: Answer) -> Response:
+    return Bare(answer.body, answer.status, Headers(answer.headers))
+
+
+def _text(status: int, text: str, *, cache: str = "no-store") -> Response:
+    headers = {"content-type": "text/plain; charset=utf-8", "cache-control": cache}
+    return Bare(text.encode("utf-8"), status, headers)
+
+
+def _json(status: int, value: dict[str, bool | int]) -> Response:
+    headers = {"content-type": "application/json", "cache-control": "no-store"}
+    return Bare(json.dumps(value).encode("utf-8"), status, headers)

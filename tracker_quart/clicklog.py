@@ -1,0 +1,95 @@
+"""Group commit: the answer leaves after its click is safe, and a hundred clicks at once cost one round trip.
+
+While one group travels to Redis the next one gathers; there is no timer and no added wait. Redis slow or away: the
+group goes to the spool on disk instead. An answered click is a kept click; where even the disk refuses, the visitor
+is still redirected, and the loss is counted and logged.
+"""
+
+import asyncio
+from collections import deque
+
+from core.observe import CLICKS, logger
+from tracker_quart.click_stream import Click, ClickStream
+from tracker_quart.contact import Breaker
+from tracker_quart.spool import Spool, SpoolFull
+
+PATIENCE_S = 0.1
+"""How long visitors wait for Redis before their clicks go to disk."""
+
+LARGEST_GROUP = 500
+MOST_PENDING = 20_000
+
+log = logger(__name__)
+
+
+class ClickLog:
+    """Takes clicks one by one from all requests, and keeps them in groups."""
+
+    def __init__(self, *, stream: ClickStream, spool: Spool, breaker: Breaker) -> None:
+        self._stream = stream
+        self._spool = spool
+        self._breaker = breaker
+        self._pending: deque[tuple[Click, asyncio.Future[None]]] = deque()
+        self._flusher: asyncio.Task[None] | None = None
+        self._in_redis, self._on_disk, self._lost = (
+            CLICKS.labels(name) for name in ("redis", "spool", "lost")
+        )
+        self._losing = False
+
+    def submit(self, click: Click) -> asyncio.Future[None]:
+        """Take a click. The future is done once it is in Redis, on disk, or counted as lost; it never fails.
+
+        Whoever stops waiting for the future does not take the click back.
+        """
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if len(self._pending) >= MOST_PENDING:
+            self._lose(1, "too many clicks wait for a slow disk")
+            future.set_result(None)
+            return future
+        self._pending.append((click, future))
+        if self._flusher is None:
+            self._flusher = asyncio.create_task(self._flush())
+        return future
+
+    async def close(self) -> None:
+        """Return once every click that was taken is kept."""
+        while self._flusher is not None:
+            await asyncio.wait([self._flusher])
+
+    async def _flush(self) -> None:
+        try:
+            while self._pending:
+                group = [self._pending.popleft() for _ in range(min(len(self._pending), LARGEST_GROUP))]
+                await self._keep([click for click, _ in group])
+                for _, future in group:
+                    if not future.done():
+                        future.set_result(None)
+        finally:
+            self._flusher = None
+
+    async def _keep(self, clicks: list[Click]) -> None:
+        if self._breaker.allows:
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._stream.add(clicks)
+            except Exception as error:  # whatever it was, the clicks must go somewhere
+                self._breaker.failed(error)
+            else:
+                self._breaker.worked()
+                self._in_redis.inc(len(clicks))
+                return
+        try:
+            await self._spool.append(clicks)
+        except (SpoolFull, OSError) as error:
+            self._lose(len(clicks), str(error))
+        else:
+            self._on_disk.inc(len(clicks))
+            self._losing = False
+
+    def _lose(self, clicks: int, reason: str) -> None:
+        self._lost.inc(clicks)
+        if not self._losing:
+            self._losing = True
+            log.error(
+                "clicks.lost", reason=reason, note="further losses are only counted, until the spool works"
+            )

@@ -1,0 +1,71 @@
+"""How the tracker speaks to Redis: one client whose every wait is bounded, and breakers that remember a failure."""
+
+import time
+from collections.abc import Callable
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from core.observe import logger
+
+NOT_ANSWERED = (RedisError, OSError, TimeoutError)
+"""What a call may raise when Redis is away, slow, full or read-only."""
+
+PAUSE_S = 0.5
+_CONNECT_S = 0.5
+_READ_S = 2.0  # the outermost bound; each caller sets its own, shorter one
+
+log = logger(__name__)
+
+
+def make_client(url: str) -> Redis:
+    """A client over a pool of persistent connections; it connects when first used, never retries, replies in bytes.
+
+    redis://, rediss:// and unix:// with user, password and database number. Retries are the caller's decision: the
+    client's own would add seconds to a redirect and run a command twice.
+    """
+    client: Redis = Redis.from_url(
+        url,
+        protocol=2,
+        socket_connect_timeout=_CONNECT_S,
+        socket_timeout=_READ_S,
+        retry=Retry(NoBackoff(), 0),
+        max_connections=16,
+        driver_info=None,
+    )
+    return client
+
+
+class Breaker:
+    """Remembers that Redis failed, so that visitors do not wait for it one by one.
+
+    Open for PAUSE_S after a failure; then calls are let through again until one of them reports how it went.
+    """
+
+    def __init__(self, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.failing = False
+        self.worked_once = False
+        self._name = name
+        self._clock = clock
+        self._closed_until = 0.0
+
+    @property
+    def allows(self) -> bool:
+        """False while a failure is so fresh that a further call would only wait."""
+        return not self.failing or self._clock() >= self._closed_until
+
+    def worked(self) -> None:
+        """Redis did what was asked."""
+        self.worked_once = True
+        if self.failing:
+            self.failing = False
+            log.info("redis.back", contact=self._name)
+
+    def failed(self, error: BaseException) -> None:
+        """Redis did not answer, or refused."""
+        self._closed_until = self._clock() + PAUSE_S
+        if not self.failing:
+            self.failing = True
+            log.warning("redis.away", contact=self._name, error=f"{type(error).__name__}: {error}"[:300])

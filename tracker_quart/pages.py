@@ -1,0 +1,135 @@
+"""The pages that visitors read instead of a redirect: in their language, under the domain's own name.
+
+Made once, when the tracker starts; a request only puts the name in.
+"""
+
+import base64
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+NOT_FOUND, PAUSED, GONE, UNAVAILABLE, WRONG_HOST = "not_found", "paused", "gone", "unavailable", "wrong_host"
+RETRY_AFTER_S = 5
+
+_TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "visitor"
+_BRAND = "\N{OBJECT REPLACEMENT CHARACTER}"
+_STATUS = {NOT_FOUND: 404, PAUSED: 404, GONE: 410, UNAVAILABLE: 503, WRONG_HOST: 421}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer as plain values; header names are lower case, `content-length` is among them."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    title: str
+    text: str
+    button: str = ""
+
+
+_ENGLISH = {
+    NOT_FOUND: _Words(
+        "No link at this address", "Check the address for a typing error, or ask whoever sent it to you."
+    ),
+    PAUSED: _Words("Not available right now", "This link is paused. It may work again later."),
+    GONE: _Words("This link has ended", "It was taken down and does not lead anywhere any more."),
+    UNAVAILABLE: _Words(
+        "Try again in a moment",
+        "We can not look this link up right now. Nothing is wrong with your link.",
+        "Try again",
+    ),
+    WRONG_HOST: _Words(
+        "No links live here", "This server answers for other names. Check the address for a typing error."
+    ),
+}
+_PORTUGUESE = {
+    NOT_FOUND: _Words(
+        "Não há link neste endereço", "Confira se o endereço foi digitado certo, ou pergunte a quem o enviou."
+    ),
+    PAUSED: _Words("Indisponível no momento", "Este link está pausado. Pode voltar a funcionar mais tarde."),
+    GONE: _Words("Este link terminou", "Ele foi retirado do ar e não leva mais a lugar nenhum."),
+    UNAVAILABLE: _Words(
+        "Tente de novo em instantes",
+        "Não conseguimos consultar este link agora. Não há nada de errado com o seu link.",
+        "Tentar de novo",
+    ),
+    WRONG_HOST: _Words(
+        "Não há links aqui",
+        "Este servidor responde por outros nomes. Confira se o endereço foi digitado certo.",
+    ),
+}
+_LANGUAGES = {"en": _ENGLISH, "pt": _PORTUGUESE}
+
+
+class Pages:
+    """Every visitor page, ready to send."""
+
+    def __init__(self) -> None:
+        style = (_TEMPLATES / "style.css").read_text(encoding="utf-8").strip()
+        digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
+        self._headers = (
+            ("content-type", "text/html; charset=utf-8"),
+            ("cache-control", "private, no-store"),
+            ("x-robots-tag", "noindex"),
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("vary", "accept-language"),
+            (
+                "content-security-policy",
+                (
+                    f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; "
+                    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+                ),
+            ),
+        )
+        template = Environment(
+            loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
+        ).get_template("page.html")
+        self._bodies: dict[tuple[str, str, bool], str] = {}
+        for language, words_of in _LANGUAGES.items():
+            for kind, words in words_of.items():
+                for branded in (True, False):
+                    self._bodies[kind, language, branded] = template.render(
+                        language={"en": "en", "pt": "pt-BR"}[language],
+                        words=words,
+                        style=Markup(style),  # noqa: S704 (ours, and quotes must stay what the hash says)
+                        brand=_BRAND if branded else "",
+                    )
+
+    def answer(self, kind: str, *, accept_language: str, brand: str = "") -> Answer:
+        """The page of a kind, in the visitor's language, under `brand` where there is one."""
+        text = self._bodies[kind, chosen_language(accept_language), bool(brand)]
+        body = (text.replace(_BRAND, str(escape(brand))) if brand else text).encode("utf-8")
+        headers = [*self._headers, ("content-length", str(len(body)))]
+        if kind == UNAVAILABLE:
+            headers.append(("retry-after", str(RETRY_AFTER_S)))
+        return Answer(_STATUS[kind], tuple(headers), body)
+
+
+def chosen_language(accept_language: str) -> str:
+    """ "pt" or "en": whichever an Accept-Language header prefers, English when it names neither."""
+    best, best_weight = "en", 0.0
+    for part in accept_language.lower().split(","):
+        tag, _, parameters = part.partition(";")
+        language = tag.strip().partition("-")[0]
+        if language in _LANGUAGES and (weight := _weight(parameters)) > best_weight:
+            best, best_weight = language, weight
+    return best
+
+
+def _weight(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    if name.strip() != "q":
+        return 1.0
+    try:
+        return min(float(value), 1.0)
+    except ValueError:
+        return 0.0

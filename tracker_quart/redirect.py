@@ -1,0 +1,149 @@
+"""From a visit to its answer: snapshot, decision, click, redirect. The one path that every redirect takes.
+
+Works on plain values and knows nothing of HTTP servers. `prepare` never waits: with the snapshots at hand it goes all
+the way to the answer and the click that must be kept before the answer may leave.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from core.contracts import click_event, keys
+from core.contracts.click_event import ClickEvent
+from core.contracts.domain_snapshot import DomainSnapshot
+from core.domain.bots import door_verdict
+from core.domain.decide import UNKNOWN, Decision, decide
+from core.domain.urls import LONGEST_SLUG, slug_key
+from core.observe import ANSWERED
+from tracker_quart import pages
+from tracker_quart.click_ids import ClickIds
+from tracker_quart.click_stream import Click
+from tracker_quart.clicklog import ClickLog
+from tracker_quart.pages import Answer, Pages
+from tracker_quart.snapshots import Entry, Snapshots, Unavailable, domain_in, link_in, revision_in
+from tracker_quart.visit import Visit, slug_of
+
+_HOST = re.compile(r"[^\s/?#@*\\]{1,255}\Z")
+_REDIRECT_HEADERS = (
+    ("cache-control", "private, no-store"),
+    ("x-robots-tag", "noindex"),
+    ("content-length", "0"),
+)
+_PAGE_OF = {UNKNOWN: pages.NOT_FOUND, click_event.PAUSED: pages.PAUSED, click_event.GONE: pages.GONE}
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """An answer. It may leave once `click`, where there is one, is kept."""
+
+    answer: Answer
+    click: Click | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A snapshot is not at hand: ask for `key`, and go on with `then`. `domain` is known by then, or None."""
+
+    key: str
+    then: Callable[[Entry], "Prepared | Wanted"]
+    domain: DomainSnapshot | None = None
+
+
+class Redirector:
+    """Answers visits. `default_hosts` are hosts that mean the default domain; `brand` names domains without a name."""
+
+    def __init__(
+        self,
+        *,
+        snapshots: Snapshots,
+        clicks: ClickLog,
+        texts: Pages,
+        ids: ClickIds,
+        default_hosts: Iterable[str],
+        brand: str,
+    ) -> None:
+        self._snapshots = snapshots
+        self._clicks = clicks
+        self._texts = texts
+        self._ids = ids
+        self._default_hosts = frozenset(default_hosts)
+        self._brand = brand
+        self._answered = {
+            name: ANSWERED.labels(name)
+            for name in (*click_event.OUTCOMES, UNKNOWN, pages.UNAVAILABLE, pages.WRONG_HOST)
+        }
+
+    async def redirect(self, visit: Visit) -> Answer:
+        """The answer to a visit, after its click is kept."""
+        step = self.prepare(visit)
+        while isinstance(step, Wanted):
+            wanted = step
+            try:
+                step = wanted.then(await self._snapshots.ask(wanted.key))
+            except Unavailable:
+                step = self._page(visit, pages.UNAVAILABLE, wanted.domain)
+        if step.click is not None:
+            await self._clicks.submit(step.click)
+        return step.answer
+
+    def prepare(self, visit: Visit) -> Prepared | Wanted:
+        """The answer, or the first snapshot that has to be asked for."""
+        if visit.host in self._default_hosts:
+            key = keys.DEFAULT_DOMAIN
+        elif _HOST.match(visit.host):
+            key = keys.domain(visit.host)
+        else:
+            return self._page(visit, pages.WRONG_HOST)
+        entry = self._snapshots.held(key)
+        if entry is None:
+            return Wanted(key, lambda entry: self._at_domain(visit, entry))
+        return self._at_domain(visit, entry)
+
+    def _at_domain(self, visit: Visit, entry: Entry) -> Prepared | Wanted:
+        domain = domain_in(entry)
+        if domain.is_tombstone:
+            return self._page(visit, pages.WRONG_HOST)
+        slug = slug_of(visit.path)
+        if slug is None or len(slug) > 2 * LONGEST_SLUG:  # not yet in NFC, which may be shorter
+            return self._page(visit, UNKNOWN, domain)
+        key = keys.link(domain.domain_id, slug_key(slug, case_sensitive=domain.case_sensitive))
+        found = self._snapshots.held(key)
+        if found is None:
+            return Wanted(key, lambda found: self._at_link(visit, domain, found), domain)
+        return self._at_link(visit, domain, found)
+
+    def _at_link(self, visit: Visit, domain: DomainSnapshot, entry: Entry) -> Prepared:
+        link = link_in(entry)
+        decision = decide(link)
+        if decision.outcome == UNKNOWN:
+            return self._page(visit, UNKNOWN, domain)
+        click_id = self._ids.new()
+        event = ClickEvent(
+            id=click_id,
+            link_id=link.link_id,
+            revision=revision_in(entry),
+            outcome=decision.outcome,
+            door_bot=door_verdict(method=visit.method, user_agent=visit.user_agent, purpose=visit.purpose),
+            method=visit.method,
+            host=visit.host,
+            path=visit.path,
+            query=visit.query,
+            ip=visit.ip,
+            user_agent=visit.user_agent,
+            referrer=visit.referrer,
+            language=visit.language,
+            purpose=visit.purpose,
+        )
+        return Prepared(self._answer(visit, domain, decision), Click(click_id, click_event.encode(event)))
+
+    def _answer(self, visit: Visit, domain: DomainSnapshot, decision: Decision) -> Answer:
+        if not decision.url:
+            return self._page(visit, decision.outcome, domain).answer
+        self._answered[decision.outcome].inc()
+        return Answer(decision.status, (("location", decision.url), *_REDIRECT_HEADERS))
+
+    def _page(self, visit: Visit, outcome: str, domain: DomainSnapshot | None = None) -> Prepared:
+        self._answered[outcome].inc()
+        brand = "" if domain is None else domain.brand or self._brand
+        kind = _PAGE_OF.get(outcome, outcome)
+        return Prepared(self._texts.answer(kind, accept_language=visit.language, brand=brand))

@@ -1,0 +1,119 @@
+"""The server in front of the app: Hypercorn's connections, in a loop of ours that can stop without cutting anybody.
+
+Hypercorn's own shutdown closes idle and freshly accepted connections at once; under load that cuts requests. Here the
+process first says that it leaves, then stops accepting, then lets the last connections speak.
+"""
+
+import asyncio
+import logging
+import signal
+import socket
+
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+from hypercorn.typing import ConnectionState
+from hypercorn.utils import wrap_app
+
+from core.config import Settings
+from core.domain.hosts import is_loopback
+from core.observe import logger, serve_metrics
+from tracker_quart.app import create_app, service_of
+
+PORT = 8080
+BACKLOG = 2048
+KEEP_ALIVE_S = 65.0  # above what load balancers keep (60 s), so that they close first
+
+_LAST_WORD_S = 0.25
+_FINISH_S = 10.0
+
+log = logger(__name__)
+
+
+async def serve(settings: Settings) -> None:
+    """Answer until SIGTERM or SIGINT, then drain and return. Raises OSError when the port can not be had.
+
+    With TRACKER_FD the listening socket is inherited, and shared with the other processes that got it.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    listening = _listening_socket(settings)
+    app = create_app(settings)
+    await app.startup()
+    service = service_of(app)
+
+    config = _config()
+    context = WorkerContext(None)
+    connections: set[asyncio.Task[None]] = set()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connections.add(task)
+        task.add_done_callback(connections.discard)
+        wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")
+        await TCPServer(wrapped, loop, config, context, ConnectionState({}), reader, writer)
+
+    server = await asyncio.start_server(talk, sock=listening, backlog=BACKLOG)
+    if settings.metrics_port is not None:
+        serve_metrics(settings.metrics_port, host=_metrics_host(settings.host))
+    log.info("tracker.ready", address=_name(listening), redis=service.redis_answers)
+
+    await stop.wait()
+    log.info("tracker.draining")
+    service.begin_drain(hold=settings.drain_hold)
+    await asyncio.sleep(settings.drain_hold)
+    server.close()
+    await asyncio.sleep(_LAST_WORD_S)  # for requests on connections that were accepted just now
+    await context.terminated.set()  # idle connections close, busy ones after their answer
+    await _finish(connections, limit=min(_FINISH_S, settings.drain_limit / 2))
+    await app.shutdown()
+    log.info("tracker.stopped")
+
+
+async def _finish(connections: set[asyncio.Task[None]], *, limit: float) -> None:
+    if connections:
+        await asyncio.wait(connections, timeout=limit)
+    late = list(connections)
+    for task in late:
+        task.cancel()
+    if late:
+        log.warning("connections.cut", connections=len(late))
+        await asyncio.wait(late)
+
+
+def _config() -> Config:
+    config = Config()
+    config.keep_alive_timeout = KEEP_ALIVE_S
+    config.keep_alive_max_requests = 100_000
+    config.include_server_header = False
+    config.errorlog = logging.getLogger("hypercorn.error")
+    config.accesslog = None
+    return config
+
+
+def _listening_socket(settings: Settings) -> socket.socket:
+    if settings.tracker_fd is not None:
+        listening = socket.socket(fileno=settings.tracker_fd)
+    else:
+        port = PORT if settings.port is None else settings.port
+        family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((settings.host, port))
+    listening.setblocking(False)
+    return listening
+
+
+def _metrics_host(host: str) -> str:
+    """Next to the links on this machine; on every address where links are served to others, as in a pod."""
+    if is_loopback(f"[{host}]" if ":" in host else host):
+        return host
+    return "::" if ":" in host else "0.0.0.0"  # noqa: S104
+
+
+def _name(listening: socket.socket) -> str:
+    name = listening.getsockname()
+    return f"{name[0]}:{name[1]}" if isinstance(name, tuple) else str(name)

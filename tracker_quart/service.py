@@ -1,0 +1,133 @@
+"""Everything a tracker process is made of, put together, started and stopped in order."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from core.config import Settings
+from core.observe import logger
+from tracker_quart.click_ids import ClickIds
+from tracker_quart.click_stream import Click, ClickStream
+from tracker_quart.clicklog import ClickLog
+from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, make_client
+from tracker_quart.invalidation import Listener
+from tracker_quart.pages import Pages
+from tracker_quart.redirect import Redirector
+from tracker_quart.snapshots import Snapshots, reader
+from tracker_quart.spool import Spool
+
+_ADOPT_EVERY_S = 5.0
+_FIRST_CONTACT_S = 1.0
+_REPLAY_S = 5.0
+
+log = logger(__name__)
+
+
+class Service:
+    """One tracker process, but for the server in front of it. Made and started inside a running loop."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.draining = False
+        self._drain_limit = settings.drain_limit
+        self._deadline: float | None = None
+        self._client = make_client(settings.redis_url)
+        self._reads = Breaker("snapshots")
+        self._writes = Breaker("clicks")
+        self._stream = ClickStream(self._client)
+        self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
+        self._clicks = ClickLog(stream=self._stream, spool=self._spool, breaker=self._writes)
+        self.snapshots = Snapshots(read=reader(self._client), breaker=self._reads)
+        self._listener = Listener(self._client, self.snapshots)
+        self.redirector = Redirector(
+            snapshots=self.snapshots,
+            clicks=self._clicks,
+            texts=Pages(),
+            ids=ClickIds(),
+            default_hosts=(_without_usual_port(host) for host in settings.default_hosts),
+            brand=settings.org_name,
+        )
+        self._tender: asyncio.Task[None] | None = None
+
+    @property
+    def has_met_redis(self) -> bool:
+        """True from the first answer of Redis on; before it nothing can be redirected."""
+        return self._reads.worked_once
+
+    @property
+    def redis_answers(self) -> bool:
+        """What the latest reads and writes have shown."""
+        return self.has_met_redis and not self._reads.failing and not self._writes.failing
+
+    @property
+    def spooled(self) -> int:
+        """Clicks on disk that wait for Redis."""
+        return self._spool.waiting
+
+    async def start(self) -> None:
+        """Meet Redis, for a second at most, and begin to listen and to replay. Never fails for want of Redis."""
+        await self._ping()
+        self._listener.start()
+        self._tender = asyncio.create_task(self._tend())
+
+    def begin_drain(self, *, hold: float) -> None:
+        """Say that this process will stop: not ready any more, and `stop` ends DRAIN_LIMIT after `hold` seconds."""
+        self.draining = True
+        self._deadline = time.monotonic() + hold + self._drain_limit
+
+    async def stop(self) -> None:
+        """Keep what was taken, and send what waits on disk until DRAIN_LIMIT is over. The rest is logged by id."""
+        deadline = self._deadline or time.monotonic() + self._drain_limit
+        await self._listener.stop()
+        if self._tender is not None:
+            self._tender.cancel()
+            await asyncio.wait([self._tender])
+        await self._clicks.close()
+        while self._spool.waiting and (left := deadline - time.monotonic()) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await self._replay()
+            except NOT_ANSWERED as error:
+                self._writes.failed(error)
+                await asyncio.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
+        await self._spool.close()
+        await self._client.aclose()
+
+    async def _tend(self) -> None:
+        """While the process lives: notice that Redis is back, adopt what others left, replay what waits."""
+        adopted = -_ADOPT_EVERY_S
+        while True:
+            try:
+                if self._reads.failing or not self.has_met_redis:
+                    await self._ping()
+                if time.monotonic() - adopted >= _ADOPT_EVERY_S:
+                    adopted = time.monotonic()
+                    await self._spool.adopt()
+                if self._spool.waiting and self._writes.allows:
+                    await self._replay()
+            except NOT_ANSWERED as error:
+                self._writes.failed(error)
+            except Exception:  # a tender that dies would strand every click on disk
+                log.exception("tender.failed")
+            await asyncio.sleep(PAUSE_S)
+
+    async def _ping(self) -> None:
+        try:
+            async with asyncio.timeout(_FIRST_CONTACT_S):
+                await self._client.ping()
+        except NOT_ANSWERED as error:
+            self._reads.failed(error)
+        else:
+            self._reads.worked()
+
+    async def _replay(self) -> None:
+        async def send(clicks: Sequence[Click]) -> None:
+            async with asyncio.timeout(_REPLAY_S):
+                await self._stream.add(clicks)
+            self._writes.worked()
+
+        await self._spool.replay(send)
+
+
+def _without_usual_port(host: str) -> str:
+    """As `visit` reads it from a request."""
+    return host.removesuffix(":80").removesuffix(":443")

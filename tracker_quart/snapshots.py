@@ -1,0 +1,260 @@
+"""What the tracker knows of links and domains: a bounded cache in front of Redis.
+
+Entries hold the encoded bytes (half of what decoded objects take) and are decoded on use (0.3 us). An entry is fresh
+for a while; a stale one is asked for again on its next use, and served as it is when Redis does not answer or has not
+all snapshots. Whoever finds nothing gets Unavailable, never a wrong "unknown".
+"""
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from core.contracts import domain_snapshot, keys, link_snapshot
+from core.contracts.domain_snapshot import DomainSnapshot
+from core.contracts.link_snapshot import LinkSnapshot
+from core.contracts.snapshot import NewerSchema, revision_of
+from core.observe import SNAPSHOT_READS, SNAPSHOTS_UNREADABLE, logger
+from tracker_quart.contact import Breaker
+
+FRESH_S = 30.0
+UNKNOWN_S = 5.0
+UNHEARD_S = 1.0
+"""How long an entry is fresh: found, not found, and while nobody tells us about changes."""
+
+LIMIT = 100_000
+UNKNOWN_LIMIT = 20_000
+PATIENCE_S = 0.1
+"""How long a visitor waits when a stale entry could be served instead."""
+
+DEADLINE_S = 0.5
+"""How long one round trip may take; a visitor whose link is not held waits that long for it."""
+
+_MOST_KEYS = 200
+
+Read = Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
+
+log = logger(__name__)
+
+
+class Unavailable(Exception):
+    """Nothing is held for a key, and Redis does not say (or does not know yet) what stands there."""
+
+
+class Entry(msgspec.Struct, gc=False):
+    """What Redis held for a key; `framed` is None when nobody owns it."""
+
+    framed: bytes | None
+    fresh_until: float
+    epoch: int
+
+
+class Snapshots:
+    """The cache. `held` is the quick way, without waiting; `ask` is what to do when it returns None."""
+
+    def __init__(
+        self,
+        *,
+        read: Read,
+        breaker: Breaker,
+        limit: int = LIMIT,
+        unknown_limit: int = UNKNOWN_LIMIT,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.listening = False
+        """True while announcements of changes are heard."""
+        self._read = read
+        self._breaker = breaker
+        self._clock = clock
+        self._found = _Shelf(limit)
+        self._unknown = _Shelf(unknown_limit)  # apart, so that random slugs push out no link
+        self._epoch = 0
+        self._wanted: dict[str, asyncio.Future[Entry | None]] = {}
+        self._travelling: set[str] = set()
+        self._doubted: set[str] = set()
+        self._loader: asyncio.Task[None] | None = None
+        self._hit, self._asked, self._stale = (
+            SNAPSHOT_READS.labels(name) for name in ("cache", "redis", "stale")
+        )
+
+    def held(self, key: str) -> Entry | None:
+        """What may be used for `key` right now, or None when Redis has to be asked first. Never waits."""
+        entry = self._found.get(key)
+        if entry is not None:
+            if self._is_fresh(entry):
+                self._hit.inc()
+                return entry
+            if self._breaker.failing:
+                self._stale.inc()
+                return entry
+            return None
+        entry = self._unknown.get(key)
+        return entry if entry is not None and self._is_fresh(entry) else None
+
+    async def ask(self, key: str) -> Entry:
+        """What Redis says, or what is held when it does not say in time. Raises Unavailable."""
+        fallback = self._found.get(key)
+        if not self._breaker.allows:
+            return self._or_unavailable(fallback)
+        future = self._wanted.get(key)
+        if future is None:
+            future = self._wanted[key] = asyncio.get_running_loop().create_future()
+            if self._loader is None:
+                self._loader = asyncio.create_task(self._load())
+        await asyncio.wait([future], timeout=DEADLINE_S if fallback is None else PATIENCE_S)
+        entry = future.result() if future.done() else None
+        if entry is None:
+            return self._or_unavailable(self._found.get(key))
+        self._asked.inc()
+        return entry
+
+    def mark_stale(self, key: str) -> None:
+        """`key` was changed: ask Redis on its next use."""
+        for shelf in (self._found, self._unknown):
+            entry = shelf.peek(key)
+            if entry is not None:
+                entry.fresh_until = 0.0
+        if key in self._travelling:
+            self._doubted.add(key)  # the reply on its way may be older than the change
+
+    def mark_all_stale(self) -> None:
+        """Changes may have been missed: ask Redis again for everything, each on its next use."""
+        self._epoch += 1
+
+    def __len__(self) -> int:
+        return len(self._found) + len(self._unknown)
+
+    def _is_fresh(self, entry: Entry) -> bool:
+        return entry.epoch == self._epoch and self._clock() < entry.fresh_until
+
+    def _or_unavailable(self, entry: Entry | None) -> Entry:
+        if entry is None:
+            raise Unavailable
+        self._stale.inc()
+        return entry
+
+    async def _load(self) -> None:
+        """Ask for all that is wanted, many keys a round trip; while one travels the next gather."""
+        try:
+            while self._wanted:
+                names = list(self._wanted)[:_MOST_KEYS]
+                epoch = self._epoch
+                self._travelling.update(names)
+                try:
+                    async with asyncio.timeout(DEADLINE_S):
+                        *replies, ready = await self._read([*names, keys.SNAPSHOTS_READY])
+                except Exception as error:  # whatever it was: those who wait must be told
+                    self._breaker.failed(error)
+                    replies, answered, ready = [None] * len(names), False, None
+                else:
+                    self._breaker.worked()
+                    answered = True
+                for name, framed in zip(names, replies, strict=True):
+                    entry = (
+                        self._taken(name, framed, epoch=epoch, ready=ready is not None) if answered else None
+                    )
+                    future = self._wanted.pop(name)
+                    if not future.done():
+                        future.set_result(entry)
+                self._travelling.clear()
+                self._doubted.clear()
+        finally:
+            self._loader = None
+
+    def _taken(self, key: str, framed: bytes | None, *, epoch: int, ready: bool) -> Entry | None:
+        """Put away what Redis said; None when it said nothing that can be used."""
+        if framed is None and not ready:
+            return None
+        if framed is not None and not _is_readable(key, framed):
+            older = self._found.peek(key)
+            if older is not None:  # not asked for on every visit
+                older.fresh_until, older.epoch = self._clock() + UNKNOWN_S, epoch
+            return older
+        lifetime = UNKNOWN_S if framed is None else FRESH_S
+        if not self.listening:
+            lifetime = UNHEARD_S
+        until = 0.0 if key in self._doubted else self._clock() + lifetime
+        entry = Entry(framed, until, epoch)
+        put, dropped = (self._unknown, self._found) if framed is None else (self._found, self._unknown)
+        put.put(key, entry)
+        dropped.drop(key)
+        return entry
+
+
+class _Shelf:
+    """A bounded dictionary that forgets what was not used for longest."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._entries: OrderedDict[str, Entry] = OrderedDict()
+
+    def get(self, key: str) -> Entry | None:
+        entry = self._entries.get(key)
+        if entry is not None:
+            self._entries.move_to_end(key)
+        return entry
+
+    def peek(self, key: str) -> Entry | None:
+        return self._entries.get(key)
+
+    def put(self, key: str, entry: Entry) -> None:
+        self._entries[key] = entry
+        self._entries.move_to_end(key)
+        if len(self._entries) > self._limit:
+            self._entries.popitem(last=False)
+
+    def drop(self, key: str) -> None:
+        self._entries.pop(key, None)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+
+def link_in(entry: Entry) -> LinkSnapshot:
+    """The link that an entry holds; a tombstone for an unknown one."""
+    return _NO_LINK if entry.framed is None else link_snapshot.decode(entry.framed)
+
+
+def domain_in(entry: Entry) -> DomainSnapshot:
+    """The domain that an entry holds; a tombstone for an unknown one."""
+    return _NO_DOMAIN if entry.framed is None else domain_snapshot.decode(entry.framed)
+
+
+def revision_in(entry: Entry) -> int:
+    """The revision of an entry's snapshot."""
+    return 0 if entry.framed is None else revision_of(entry.framed)
+
+
+def reader(client: Any) -> Read:
+    """How Snapshots reads from Redis: one MGET."""
+
+    async def read(names: Sequence[str]) -> list[bytes | None]:
+        replies: list[bytes | None] = await client.mget(names)
+        return replies
+
+    return read
+
+
+_NO_LINK = LinkSnapshot()
+_NO_DOMAIN = DomainSnapshot()
+_LINK_PREFIX = keys.LINKS.removesuffix("*")
+
+
+def _is_readable(key: str, framed: bytes) -> bool:
+    """True when this release can use a snapshot. Looked at once, when it is put away."""
+    try:
+        if key.startswith(_LINK_PREFIX):
+            url = link_snapshot.decode(framed).url
+            if not (url.isascii() and url.isprintable()):
+                raise msgspec.ValidationError("the destination can not stand in a header")
+        else:
+            domain_snapshot.decode(framed)
+    except (NewerSchema, msgspec.DecodeError) as error:
+        reason = "newer" if isinstance(error, NewerSchema) else "damaged"
+        SNAPSHOTS_UNREADABLE.labels(reason).inc()
+        log.warning("snapshot.unreadable", key=key, reason=reason, error=str(error))
+        return False
+    return True

@@ -1,0 +1,135 @@
+"""Clicks on disk while Redis is away, and their way back.
+
+A process appends to one segment at a time; replay closes that one, sends it in groups, and deletes it once Redis has
+acknowledged all of it, so a crash in between only sends the same ids again. Segments of processes that are gone are
+adopted by any other. All file work happens in one thread: the loop never waits for a disk.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+from core.observe import REPLAYED, STRANDED, logger
+from tracker_quart.click_stream import Click
+from tracker_quart.segment import SUFFIX, Segment
+
+SEGMENT_BYTES = 4 << 20
+_GROUP = 500
+_IDS_A_LINE = 200
+
+T = TypeVar("T")
+
+log = logger(__name__)
+
+
+class SpoolFull(Exception):
+    """The spool folder holds as much as it may."""
+
+
+class Spool:
+    """The spool of one process. `waiting` is how many clicks it holds, adopted ones included."""
+
+    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+        self._folder = folder
+        self._limit = limit_bytes
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
+        self._current: Segment | None = None
+        self._closed: list[Segment] = []
+        self._number = 0
+        self._name = f"{os.getpid()}-{secrets.token_hex(6)}"
+
+    @property
+    def waiting(self) -> int:
+        """Clicks on disk that this process knows of."""
+        return sum(segment.count for segment in self._segments)
+
+    async def append(self, clicks: Sequence[Click]) -> None:
+        """Return once the clicks are on disk, fsynced. Raises SpoolFull or OSError; then none of them is there."""
+        await self._in_thread(lambda: self._append(clicks))
+
+    async def adopt(self) -> None:
+        """Take over what processes that are gone have left. A file that can not be opened is logged and left."""
+        await self._in_thread(self._adopt)
+
+    async def replay(self, send: Callable[[Sequence[Click]], Awaitable[None]]) -> None:
+        """Send everything that waits, oldest first. What `send` raises is passed on; that segment is kept."""
+        if self._current is not None:
+            await self._in_thread(self._close_current)
+        while self._closed:
+            segment = self._closed[0]
+            clicks, torn = await self._in_thread(segment.read)
+            if torn:
+                log.warning("spool.torn", file=segment.path.name, bytes=torn)
+            for start in range(0, len(clicks), _GROUP):
+                await send(clicks[start : start + _GROUP])
+            await self._in_thread(segment.remove)
+            self._closed.remove(segment)
+            REPLAYED.inc(len(clicks))
+            log.info("spool.replayed", clicks=len(clicks), file=segment.path.name)
+
+    async def close(self) -> None:
+        """Let go of the files. What still waits is counted and logged by id; the next start sends it."""
+        await self._in_thread(self._strand)
+        self._thread.shutdown(wait=True)
+
+    @property
+    def _segments(self) -> list[Segment]:
+        return [*self._closed, self._current] if self._current is not None else self._closed
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _append(self, clicks: Sequence[Click]) -> None:
+        if self._folder_bytes() >= self._limit:
+            raise SpoolFull(f"the spool holds {self._limit >> 20} MB, its limit")
+        if self._current is not None and (self._current.is_broken or self._current.size >= SEGMENT_BYTES):
+            self._close_current()
+        if self._current is None:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._number += 1
+            self._current = Segment.create(self._folder / f"{self._name}-{self._number}{SUFFIX}")
+        self._current.append(clicks)
+
+    def _folder_bytes(self) -> int:
+        """What all processes that share the folder hold together."""
+        total = 0
+        for path in self._folder.glob(f"*{SUFFIX}"):
+            try:
+                total += path.stat().st_size
+            except FileNotFoundError:
+                continue
+        return total
+
+    def _close_current(self) -> None:
+        if self._current is not None:
+            self._closed.append(self._current)
+            self._current = None
+
+    def _adopt(self) -> None:
+        own = {segment.path for segment in self._segments}
+        for path in sorted(self._folder.glob(f"*{SUFFIX}")):
+            if path in own:
+                continue
+            try:
+                segment = Segment.adopt(path)
+                if segment is not None:
+                    segment.read()
+                    self._closed.append(segment)
+                    log.info("spool.adopted", file=path.name, clicks=segment.count)
+            except OSError as error:
+                log.warning("spool.not_adopted", file=path.name, error=str(error))
+
+    def _strand(self) -> None:
+        for segment in self._segments:
+            clicks, _ = segment.read()
+            STRANDED.inc(len(clicks))
+            ids = [str(UUID(bytes=click.id)) for click in clicks]
+            for start in range(0, len(ids), _IDS_A_LINE):
+                log.error("clicks.stranded", file=segment.path.name, ids=ids[start : start + _IDS_A_LINE])
+            segment.release()
+        self._closed, self._current = [], None

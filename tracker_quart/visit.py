@@ -1,0 +1,104 @@
+"""One request as plain values. The only file of the tracker that reads HTTP requests.
+
+Everything a stranger can send is bounded here, and text whatever its bytes were.
+"""
+
+from collections.abc import Iterable
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from core.domain.networks import Networks, visitor_address
+
+LONGEST_HOST = 255
+LONGEST_PATH = 1024
+LONGEST_QUERY = 4096
+LONGEST_AGENT = 1024
+LONGEST_REFERRER = 2048
+LONGEST_LANGUAGE = 256
+LONGEST_PURPOSE = 128
+_LONGEST_FORWARDED = 2048
+
+_PURPOSES = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
+
+
+class Visit(msgspec.Struct, frozen=True, gc=False):
+    """Who asks for what. `host` is lower case, without the port that its scheme implies; `path` and `query` are as
+    they were sent, percent-encoding included; a header that is missing is ""."""
+
+    method: str
+    host: str
+    path: str
+    query: str
+    ip: str
+    user_agent: str
+    referrer: str
+    language: str
+    purpose: str
+
+
+def read_visit(
+    *,
+    method: str,
+    target: bytes,
+    query: bytes,
+    headers: Iterable[tuple[bytes, bytes]],
+    peer: str,
+    proxies: Networks,
+) -> Visit:
+    """Make a Visit of a request. `target` is the part before `?`, header names are lower case. Never raises."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name not in found:
+            found[name] = value
+        elif name == b"x-forwarded-for":
+            found[name] += b"," + value
+    if not target.startswith(b"/"):
+        target, found[b"host"] = _absolute(target, found.get(b"host", b""))
+    purpose = b";".join(found[name] for name in _PURPOSES if name in found)
+    forwarded = found.get(b"x-forwarded-for", b"")[-_LONGEST_FORWARDED:]
+    return Visit(
+        method=method,
+        host=_host(found.get(b"host", b"")),
+        path=_text(target, LONGEST_PATH),
+        query=_text(query, LONGEST_QUERY),
+        ip=visitor_address(peer, _text(forwarded, _LONGEST_FORWARDED), proxies),
+        user_agent=_text(found.get(b"user-agent", b""), LONGEST_AGENT),
+        referrer=_text(found.get(b"referer", b""), LONGEST_REFERRER),
+        language=_text(found.get(b"accept-language", b""), LONGEST_LANGUAGE),
+        purpose=_text(purpose, LONGEST_PURPOSE),
+    )
+
+
+def slug_of(path: str) -> str | None:
+    """The slug that a path asks for, decoded; None when it can not be one (deeper, empty, not UTF-8, too long)."""
+    if len(path) >= LONGEST_PATH or not path.isascii():
+        return None
+    try:
+        slug = unquote_to_bytes(path[1:]).decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    return None if not slug or "/" in slug or not slug.isprintable() else slug
+
+
+def _absolute(target: bytes, host: bytes) -> tuple[bytes, bytes]:
+    """`http://host/path` as proxies are asked (RFC 9112, section 3.2.2): its host wins over the header."""
+    scheme, separator, rest = target.partition(b"://")
+    if not separator or scheme.lower() not in (b"http", b"https"):
+        return b"/", host
+    authority, _, path = rest.partition(b"/")
+    return b"/" + path, authority
+
+
+def _host(raw: bytes) -> str:
+    host = _text(raw, LONGEST_HOST).lower()
+    name, colon, port = host.rpartition(":")
+    if colon and port in ("80", "443"):
+        host = name
+    return host.removesuffix(".")
+
+
+def _text(raw: bytes, limit: int) -> str:
+    """Decoded and bounded. NUL can not be stored by PostgreSQL, and no honest client sends it."""
+    text = raw[:limit].decode("utf-8", "replace")
+    return text.replace("\0", "\ufffd") if "\0" in text else text
