@@ -20,7 +20,7 @@ from core.config import Settings
 from core.services.mail import Sender, make_mailer
 from core.services.redis_client import make_redis
 
-BLUEPRINTS = (health, auth, account, freshness, settings_pages)
+BLUEPRINTS = (health, auth, account, freshness, links, settings_pages)
 YEAR_S = 365 * 24 * 3600
 LARGEST_FORM = 512 * 1024
 

@@ -2,8 +2,7 @@
 
 from urllib.parse import urlsplit
 
-from core.services.accounts import session_user
-from flask import Flask, request
+from flask import Flask, g, request
 from flask_babel import Babel
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFProtect
@@ -12,6 +11,7 @@ from admin_flask.access import Person, login_manager, session_token, visitor_ip,
 from admin_flask.held import db, moment
 from core.config import Settings
 from core.contracts import keys
+from core.services.accounts import session_user
 
 LANGUAGES = ("en",)
 
@@ -36,7 +36,7 @@ def register(app: Flask) -> None:
         BABEL_DEFAULT_LOCALE="en",
     )
     db.init_app(app)
-    login_manager.init_app(app)
+    login_manager.init_app(app, add_context_processor=False)  # it would ask the database on error pages too
     login_manager.request_loader(_load_person)
     csrf.init_app(app)
     limiter.init_app(app)
@@ -47,6 +47,9 @@ def _load_person(_: object) -> Person | None:
     token = session_token()
     if token is None:
         return None
+    g._login_user = (
+        login_manager.anonymous_user()
+    )  # when the database fails, its error page must not ask it again
     found = session_user(db.session(), token=token, now=moment())
     if found is None:
         return None

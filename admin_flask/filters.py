@@ -16,6 +16,8 @@ from admin_flask.held import moment
 
 NONE = "–"
 MINUS = "−"
+_CITIES = {"America/Sao_Paulo": "São Paulo"}
+"""Cities that the English names of zones spell without their signs."""
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -115,7 +117,8 @@ def zone_name(value: ZoneInfo | str) -> str:
     name = str(value)
     if name in ("UTC", "Etc/UTC"):
         return "UTC"
-    return gettext("%(city)s time", city=get_timezone_location(name, locale=_locale(), return_city=True))
+    city = _CITIES.get(name) or get_timezone_location(name, locale=_locale(), return_city=True)
+    return gettext("%(city)s time", city=city)
 
 
 def spark(values: Sequence[float], width: int = 96, height: int = 24) -> str:

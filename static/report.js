@@ -85,7 +85,9 @@
     const { data } = drawn;
     const index = item.dataIndex;
     if (data.open && item.dataset.label === data.open.name) {
-      return index === data.open.at ? `${data.open.name}: ${whole.format(data.open.value)}` : null;
+      if (index !== data.open.at) return null;
+      const pace = `${data.open.name}: ${whole.format(data.open.value)}`;
+      return data.open.soFar === null ? pace : [`${data.open.soFarName}: ${whole.format(data.open.soFar)}`, pace];
     }
     return `${item.dataset.label}: ${whole.format(item.raw)}`;
   }

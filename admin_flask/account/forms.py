@@ -6,7 +6,7 @@ from zoneinfo import available_timezones
 from flask_babel import gettext
 from flask_babel import lazy_gettext as _l
 from wtforms import PasswordField, SelectField, StringField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import DataRequired, InputRequired, Length
 
 from admin_flask.filters import zone_name
 from admin_flask.forms import PageForm, strip
@@ -21,7 +21,7 @@ class ProfileForm(PageForm):
     name = StringField(
         _l("Name"),
         [
-            InputRequired(_l("Type your name.")),
+            DataRequired(_l("Type your name.")),
             Length(max=200, message=_l("A name has at most 200 characters.")),
         ],
         filters=[strip],

@@ -2,7 +2,7 @@
 
 from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField, EmailField, HiddenField, PasswordField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import DataRequired, InputRequired, Length
 
 from admin_flask.forms import PageForm, strip
 
@@ -14,7 +14,7 @@ class SignInForm(PageForm):
 
     email = EmailField(
         _l("E-mail"),
-        [InputRequired(_l("Type your e-mail address.")), Length(max=320)],
+        [DataRequired(_l("Type your e-mail address.")), Length(max=320)],
         filters=[strip],
         render_kw=_EMAIL,
     )
@@ -32,7 +32,7 @@ class ForgotForm(PageForm):
 
     email = EmailField(
         _l("E-mail"),
-        [InputRequired(_l("Type your e-mail address.")), Length(max=320)],
+        [DataRequired(_l("Type your e-mail address.")), Length(max=320)],
         filters=[strip],
         render_kw=_EMAIL,
     )

@@ -2,7 +2,7 @@
 
 from flask_babel import lazy_gettext as _l
 from wtforms import BooleanField, StringField
-from wtforms.validators import InputRequired, Length
+from wtforms.validators import DataRequired, Length
 
 from admin_flask.forms import PageForm, strip
 
@@ -11,7 +11,7 @@ class DomainForm(PageForm):
     """A new host for short links. What a host may be is the service's to say."""
 
     host = StringField(
-        _l("Host name"), [InputRequired(_l("Type a host name, such as go.example.com."))], filters=[strip]
+        _l("Host name"), [DataRequired(_l("Type a host name, such as go.example.com."))], filters=[strip]
     )
     brand = StringField(
         _l("Name for visitors"),

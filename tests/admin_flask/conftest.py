@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -11,6 +12,7 @@ from flask import Flask
 from sqlalchemy.orm import Session
 
 from admin_flask.app import create_app
+from admin_flask.held import db as database
 from core.config import Settings
 from core.db.models import User
 from core.services import accounts
@@ -18,6 +20,7 @@ from core.services.actor import COMMAND
 from tests.admin_flask.browser import Browser
 
 PASSWORD = "three short words"
+MakeApp = Callable[..., Flask]
 MORNING = datetime(2026, 11, 27, 12, 0, 0, tzinfo=UTC)
 
 
@@ -57,23 +60,31 @@ def box() -> Box:
 
 
 @pytest.fixture
-def manager_settings(settings: Settings) -> Settings:
-    """Settings of the manager under test; a test may put others in its place."""
-    return settings
+def make_app(clean_database: None, valkey: "redis.Redis", clock: Clock, box: Box) -> Iterator[MakeApp]:
+    """Make a manager over other settings; its connections are closed when the test ends."""
+    made: list[Flask] = []
+
+    def make(settings: Settings, **kwargs: Any) -> Flask:
+        made.append(create_app(settings, clock=clock, mailer=box, **kwargs))
+        return made[-1]
+
+    yield make
+    for app in made:
+        with app.app_context():
+            database.engine.dispose()
+        app.extensions["rastro"].redis.close()
 
 
 @pytest.fixture
-def app(
-    manager_settings: Settings, db: Session, valkey: "redis.Redis", clock: Clock, box: Box
-) -> Iterator[Flask]:
+def app(settings: Settings, make_app: MakeApp) -> Flask:
     """The manager over an empty database and an empty Redis."""
-    yield create_app(manager_settings, clock=clock, mailer=box)
+    return make_app(settings)
 
 
 @pytest.fixture
-def app_in_brazil(settings: Settings) -> Flask:
+def app_in_brazil(settings: Settings, make_app: MakeApp) -> Flask:
     """The manager of an organisation in São Paulo."""
-    return create_app(dataclasses.replace(settings, tz_default=ZoneInfo("America/Sao_Paulo")))
+    return make_app(dataclasses.replace(settings, tz_default=ZoneInfo("America/Sao_Paulo")))
 
 
 @pytest.fixture

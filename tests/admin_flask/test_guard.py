@@ -7,9 +7,9 @@ import pytest
 from flask import Flask
 
 from admin_flask.access import is_open
-from admin_flask.app import create_app
 from core.config import Settings
 from tests.admin_flask.browser import Browser
+from tests.admin_flask.conftest import MakeApp
 
 Sit = Callable[..., Browser]
 
@@ -69,21 +69,21 @@ def test_it_is_ready_while_postgresql_answers(browser: Browser) -> None:
     assert (answer.status_code, answer.json) == (200, {"ready": True, "postgres": True, "redis": True})
 
 
-def test_it_is_not_ready_without_postgresql(settings: Settings) -> None:
+def test_it_is_not_ready_without_postgresql(settings: Settings, make_app: MakeApp) -> None:
     gone = dataclasses.replace(settings, database_url="postgresql+psycopg://127.0.0.1:1/none")
-    answer = create_app(gone).test_client().get("/readyz")
+    answer = make_app(gone).test_client().get("/readyz")
     assert (answer.status_code, answer.json) == (503, {"ready": False, "postgres": False, "redis": True})
 
 
-def test_it_stays_ready_without_redis(settings: Settings) -> None:
+def test_it_stays_ready_without_redis(settings: Settings, make_app: MakeApp) -> None:
     gone = dataclasses.replace(settings, redis_url="redis://127.0.0.1:1/0")
-    answer = create_app(gone).test_client().get("/readyz")
+    answer = make_app(gone).test_client().get("/readyz")
     assert (answer.status_code, answer.json) == (200, {"ready": True, "postgres": True, "redis": False})
 
 
-def test_it_says_so_when_the_database_is_away(settings: Settings) -> None:
+def test_it_says_so_when_the_database_is_away(settings: Settings, make_app: MakeApp) -> None:
     gone = dataclasses.replace(settings, database_url="postgresql+psycopg://127.0.0.1:1/none")
-    browser = Browser(create_app(gone), settings.admin_url)
+    browser = Browser(make_app(gone), settings.admin_url)
     browser.client.set_cookie("rastro_sid", "whatever", domain="localhost")
     answer = browser.get("/account")
     assert answer.status_code == 503
@@ -110,8 +110,8 @@ def test_it_lets_no_foreign_code_run(browser: Browser) -> None:
     assert "Strict-Transport-Security" not in answer.headers
 
 
-def test_it_is_strict_where_people_come_by_https(settings: Settings, db: object) -> None:
-    app = create_app(dataclasses.replace(settings, admin_url="https://links.aroeira.example"))
+def test_it_is_strict_where_people_come_by_https(settings: Settings, db: object, make_app: MakeApp) -> None:
+    app = make_app(dataclasses.replace(settings, admin_url="https://links.aroeira.example"))
     answer = app.test_client().get("/login", base_url="http://links.aroeira.example")
     assert answer.status_code == 200
     assert answer.headers["Strict-Transport-Security"].startswith("max-age=")
@@ -122,10 +122,10 @@ def test_it_is_strict_where_people_come_by_https(settings: Settings, db: object)
 
 
 def test_it_lets_browsers_keep_static_files(browser: Browser) -> None:
-    answer = browser.get("/static/app.css")
-    assert answer.status_code == 200
-    assert "max-age=31536000" in answer.headers["Cache-Control"]
-    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    with browser.get("/static/app.css") as answer:
+        assert answer.status_code == 200
+        assert "max-age=31536000" in answer.headers["Cache-Control"]
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
 
 
 @pytest.mark.parametrize(

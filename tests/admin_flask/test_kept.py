@@ -13,12 +13,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 from werkzeug.test import TestResponse
 
-from admin_flask.app import create_app
 from core.config import Settings
 from core.db.models import Domain, User
 from core.db.models import Session as SessionRow
 from tests.admin_flask.browser import Browser
-from tests.admin_flask.conftest import PASSWORD
+from tests.admin_flask.conftest import PASSWORD, MakeApp
 
 Sit = Callable[..., Browser]
 TYPED = {"host": "ofertas.aroeira.example", "brand": "Casa “Aroeira” & <filhos>", "case_sensitive": "y"}
@@ -107,12 +106,14 @@ def test_it_shows_a_draft_to_its_person_alone(sit_down: Sit, person: Callable[..
     assert "ofertas" not in bruno.get(address).text
 
 
-def test_it_shows_what_was_typed_when_redis_can_not_hold_it(settings: Settings, sit_down: Sit) -> None:
+def test_it_shows_what_was_typed_when_redis_can_not_hold_it(
+    settings: Settings, sit_down: Sit, make_app: MakeApp
+) -> None:
     browser = sit_down("admin")
     page = browser.post("/settings/domains/new", TYPED, token=False)
     kept = kept_in(page)
     gone = redis.Redis.from_url("redis://127.0.0.1:1/0")
-    lonely = Browser(create_app(settings, redis=gone), settings.admin_url)
+    lonely = Browser(make_app(settings, redis=gone), settings.admin_url)
     lonely.client.set_cookie("rastro_sid", browser.cookie("rastro_sid") or "", domain="localhost")
     answer = lonely.post("/again", {"kept": kept})
     assert answer.status_code == 200

@@ -8,12 +8,11 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from admin_flask.app import create_app
 from core.config import Settings
 from core.db.models import Session as SessionRow
 from core.db.models import User
 from tests.admin_flask.browser import Browser
-from tests.admin_flask.conftest import PASSWORD
+from tests.admin_flask.conftest import PASSWORD, MakeApp
 
 Person = Callable[..., User]
 ADMIN = {"email": "admin@aroeira.example", "password": PASSWORD}
@@ -39,7 +38,7 @@ def test_it_takes_an_address_in_any_case_and_with_spaces(browser: Browser, perso
     [
         {"email": "admin@aroeira.example", "password": "wrong"},
         {"email": "nobody@aroeira.example", "password": PASSWORD},
-        {"email": "admin@aroeira.example\x00", "password": PASSWORD},
+        {"email": "not an address", "password": "x" * 1000},
     ],
 )
 def test_it_says_the_same_for_a_wrong_address_and_a_wrong_password(
@@ -49,8 +48,8 @@ def test_it_says_the_same_for_a_wrong_address_and_a_wrong_password(
     answer = browser.post("/login", fields)
     assert answer.status_code == 422
     assert "E-mail and password do not match" in answer.text
-    assert 'value="' + fields["email"].rstrip("\x00") in answer.text
-    assert fields["password"] not in answer.text
+    assert 'value="' + fields["email"] in answer.text
+    assert f'value="{fields["password"]}"' not in answer.text
     assert browser.cookie("rastro_sid") is None
 
 
@@ -129,9 +128,9 @@ def test_it_signs_nobody_in_without_the_token(browser: Browser, person: Person) 
 
 
 @pytest.fixture
-def strict(settings: Settings, app: Flask) -> Flask:
+def strict(settings: Settings, app: Flask, make_app: MakeApp) -> Flask:
     """The manager with three tries a minute."""
-    return create_app(dataclasses.replace(settings, login_rate=3))
+    return make_app(dataclasses.replace(settings, login_rate=3))
 
 
 def test_it_slows_down_who_guesses(strict: Flask, settings: Settings, person: Person) -> None:
@@ -168,10 +167,10 @@ def test_it_counts_no_sign_in_that_worked(strict: Flask, settings: Settings, per
         assert browser.post("/login", ADMIN).status_code == 303
 
 
-def test_it_still_counts_when_redis_is_away(settings: Settings, person: Person) -> None:
+def test_it_still_counts_when_redis_is_away(settings: Settings, person: Person, make_app: MakeApp) -> None:
     person("admin")
     alone = dataclasses.replace(settings, login_rate=3, redis_url="redis://127.0.0.1:1/0")
-    browser = Browser(create_app(alone), settings.admin_url)
+    browser = Browser(make_app(alone), settings.admin_url)
     statuses = [browser.post("/login", {**ADMIN, "password": "wrong"}).status_code for _ in range(5)]
     assert statuses[0] == 422
     assert statuses[-1] == 429

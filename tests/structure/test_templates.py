@@ -11,7 +11,8 @@ from admin_flask.addresses import STATIC, TEMPLATES
 from admin_flask.app import create_app
 from core.config import Settings
 
-FILES = sorted(TEMPLATES.rglob("*.html"))
+FILES = [path for path in sorted(TEMPLATES.rglob("*.html")) if path.parent.name != "visitor"]
+"""Those of the manager; pages for visitors are the tracker's, under a policy of their own."""
 NAMES = [str(path.relative_to(TEMPLATES)) for path in FILES]
 SPRITE = set(re.findall(r'<symbol id="([^"]+)"', (STATIC / "icons.svg").read_text(encoding="utf-8")))
 
@@ -86,10 +87,3 @@ def test_the_stylesheet_asks_for_no_file_that_is_not_there() -> None:
     asked = [name for name in re.findall(r'url\("([^"]+)"\)', text) if not name.startswith("data:")]
     assert asked
     assert [name for name in asked if not (STATIC / name).is_file()] == []
-
-
-def test_a_partial_is_used_by_more_than_one() -> None:
-    texts = [path.read_text(encoding="utf-8") for path in [*FILES, *Path("admin_flask").rglob("*.py")]]
-    for name in NAMES:
-        if Path(name).name.startswith("_") and name != "_macros.html":
-            assert sum(text.count(f'"{name}"') for text in texts) > 1, f"{name} belongs into its one page"
