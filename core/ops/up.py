@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import socket
 import sys
 import time
 from collections.abc import Mapping
@@ -47,9 +48,8 @@ def run_up(args: argparse.Namespace) -> int:
             admin_port=website.getsockname()[1],
             tracker_port=links.getsockname()[1],
         )
-        sockets = Sockets(links=links.fileno(), website=website.fileno())
         supervisor = Supervisor(logs=folder.logs, say=say, signals=signals)
-        installation = _Installation(folder, place, supervisor, sockets, with_demo=args.demo)
+        installation = _Installation(folder, place, supervisor, links, website, with_demo=args.demo)
         try:
             installation.bring_up()
             supervisor.run()
@@ -71,7 +71,8 @@ class _Installation:
     folder: DataFolder
     place: Addresses
     supervisor: Supervisor
-    sockets: Sockets
+    links: socket.socket
+    website: socket.socket
     with_demo: bool
     _settings: Settings | None = None
     _table: Table = field(default_factory=lambda: Table((), ()))
@@ -92,7 +93,9 @@ class _Installation:
         first = prepare(settings, self.folder, self.place, say=say, with_demo=self.with_demo)
         if self.supervisor.signals.count:
             return
-        self._table = process_table(env, settings, self.place, self.sockets)
+        self._table = process_table(
+            env, settings, self.place, Sockets(links=self.links.fileno(), website=self.website.fileno())
+        )
         say(f"Starting {in_words(self._table.services)}.")
         for service in self._table.services:
             self.supervisor.start(service)
@@ -115,7 +118,9 @@ class _Installation:
         if asked:
             say("Stopping; what is queued is stored first. Ctrl-C again hurries.")
         names = [service.name for service in self._table.services]
+        self.website.close()  # ours is a copy: once the program has closed its own, nobody is kept waiting
         self.supervisor.stop(["manager"])
+        self.links.close()
         self.supervisor.stop([name for name in names if name.startswith("tracker")])
         if self._settings is not None and "worker" in names:
             self._let_queues_empty(self._settings.redis_url)
