@@ -4,6 +4,8 @@ from typing import Any
 
 from flask import Flask
 from gunicorn.app.base import BaseApplication
+from gunicorn.config import Config
+from gunicorn.glogging import Logger
 
 from admin_flask.app import create_app
 from core.config import Settings
@@ -11,13 +13,18 @@ from core.observe import setup_logging
 
 PORT = 8000
 GRACE_S = 20
-_LOGS = {
-    "version": 1,
-    "incremental": False,
-    "disable_existing_loggers": False,
-    "loggers": {"gunicorn.error": {"level": "WARNING", "handlers": [], "propagate": True}},
-}
-"""gunicorn's own words go where ours go, in the same format."""
+
+
+class Log(Logger):
+    """gunicorn's own words go where ours go, in the same format; it keeps no access log.
+
+    That would hold addresses with their query, and so the secret of a link to a new password.
+    """
+
+    def setup(self, cfg: Config) -> None:
+        """Add no handler: the root logger has ours."""
+        self.error_log.setLevel("WARNING")
+        self.error_log.propagate = True
 
 
 class Server(BaseApplication):
@@ -28,10 +35,7 @@ class Server(BaseApplication):
         super().__init__()
 
     def load_config(self) -> None:
-        """Values that differ from gunicorn's own.
-
-        Its access log stays off: it would write addresses with their query, and so the secret of a password link.
-        """
+        """Values that differ from gunicorn's own."""
         settings = self._settings
         values: dict[str, Any] = {
             "bind": [_bind(settings)],
@@ -41,10 +45,7 @@ class Server(BaseApplication):
             "keepalive": 15,
             "timeout": 60,
             "graceful_timeout": GRACE_S,
-            "accesslog": None,
-            "errorlog": "-",
-            "loglevel": "warning",
-            "logconfig_dict": _LOGS,
+            "logger_class": Log,
             "control_socket_disable": True,
             "proc_name": "rastro-manager",
             "limit_request_line": 16384,
