@@ -38,6 +38,13 @@ def note(context: Context, name: str) -> None:
     context.redis.rpush(EVENTS, name)
 
 
+@task(queue="system", name="sample.fail", retries=1, delay=1, registry=registry)
+def fail(context: Context) -> None:
+    """Say that it was tried, and fail."""
+    context.redis.rpush(EVENTS, "tried")
+    raise ValueError("always")
+
+
 @batch(queue="track", registry=registry)
 def make_handler(settings: Settings, engine: Engine, *, process_name: str) -> Handler:
     """Count every payload; each takes as long as its last part says, in seconds."""

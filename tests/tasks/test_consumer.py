@@ -149,6 +149,30 @@ def test_it_keeps_a_task_that_runs_longer_than_the_lease(start: Start, valkey: r
     assert events(valkey) == ["long begins", "long ends"]
 
 
+@pytest.mark.faults
+def test_it_runs_a_task_again_whose_worker_was_killed(start: Start, valkey: redis.Redis) -> None:
+    killed = start()
+    send(valkey, "system", "sample.sleep", "task", 1)
+    until(lambda: events(valkey) == ["task begins"])
+    killed.kill()
+    start()
+    until(lambda: is_empty(valkey))
+    assert events(valkey) == ["task begins", "task begins", "task ends"]
+
+
+@pytest.mark.faults
+def test_it_keeps_a_retry_whose_worker_was_killed(start: Start, valkey: redis.Redis) -> None:
+    killed = start()
+    send(valkey, "system", "sample.fail")
+    until(lambda: valkey.zcard(keys.later("system")))
+    killed.kill()
+    start()
+    until(lambda: valkey.xlen(keys.dead("system")))
+    assert events(valkey) == ["tried", "tried"]
+    ((_, letter),) = valkey.xrange(keys.dead("system"))
+    assert (letter[b"reason"], letter[b"attempts"]) == (b"failed", b"2")
+
+
 @pytest.mark.parametrize(
     ("setting", "value", "line"),
     [

@@ -1,0 +1,272 @@
+"""Workers die, freeze, stop and lose their servers while clicks flow: every click is stored exactly once."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+import redis
+import uuid_utils
+from sqlalchemy import Engine, text
+
+from core.contracts import click_event, keys
+from core.contracts.click_event import ClickEvent
+from core.db.engine import make_engine
+from core.db.migrate import migrate
+from core.db.tracking import ALL_LINKS
+from core.ops import servers
+from tasks.schedule import ENTRIES
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+
+LEASE_S = 1
+LINKS = 50
+AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
+
+
+class Workers:
+    """Processes of `python -m tasks`, in a process group of their own each."""
+
+    def __init__(self, environment: dict[str, str], logs: Path) -> None:
+        self._environment = {**environment, "WORKER_LEASE": str(LEASE_S), "DRAIN_LIMIT": "5"}
+        self._logs = logs
+        self._started = 0
+        self.running: list[subprocess.Popen[bytes]] = []
+
+    def start(self, pool: str = "track") -> "subprocess.Popen[bytes]":
+        self._started += 1
+        with (self._logs / f"worker{self._started}.log").open("wb") as log:
+            program = subprocess.Popen(
+                [sys.executable, "-m", "tasks", "--pool", pool], env=self._environment, stderr=log
+            )
+        self.running.append(program)
+        return program
+
+    def end(self, program: "subprocess.Popen[bytes]", signum: int) -> int:
+        """Send a signal, wait for the end, and return the status."""
+        program.send_signal(signum)
+        self.running.remove(program)
+        return program.wait(timeout=60)
+
+    def end_all(self) -> None:
+        for program in list(self.running):
+            program.send_signal(signal.SIGCONT)
+            self.end(program, signal.SIGKILL)
+
+    def log(self) -> str:
+        return "".join(path.read_text() for path in sorted(self._logs.glob("worker*.log")))
+
+
+@pytest.fixture
+def workers(environment: dict[str, str], tmp_path: Path) -> Iterator[Workers]:
+    made = Workers(environment, tmp_path)
+    yield made
+    made.end_all()
+
+
+@pytest.fixture
+def clicks_table(engine: Engine, clean_database: None) -> Engine:
+    return engine
+
+
+def until(condition: Callable[[], object], *, limit: float = 120.0) -> None:
+    end = time.monotonic() + limit
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+
+def pending(valkey: redis.Redis, queue: str = "track") -> int:
+    """Entries that some worker holds now."""
+    try:
+        return int(valkey.xpending(keys.stream(queue), keys.GROUP)["pending"])
+    except redis.ResponseError:
+        return 0
+
+
+def waiting(valkey: redis.Redis, queue: str = "track") -> int:
+    return int(valkey.xlen(keys.stream(queue)))
+
+
+def feed(valkey: redis.Redis, clicks: int) -> None:
+    """Queue clicks, in one round trip."""
+    pipe = valkey.pipeline(transaction=False)
+    for number in range(clicks):
+        event = ClickEvent(
+            id=uuid_utils.uuid7().bytes, link_id=1 + number % LINKS, ip="203.0.113.7", user_agent=AGENT
+        )
+        pipe.xadd(keys.stream("track"), {keys.CLICK_FIELD: click_event.encode(event)})
+    pipe.execute()
+
+
+@contextmanager
+def flow(valkey: redis.Redis, *, size: int = 200, pause: float = 0.05) -> Iterator[Counter[str]]:
+    """Clicks flow in the background until the block is left; "fed" of what it yields is how many."""
+    fed: Counter[str] = Counter()
+    over = Event()
+
+    def run() -> None:
+        while not over.wait(pause):
+            feed(valkey, size)
+            fed["fed"] += size
+
+    thread = Thread(target=run)
+    thread.start()
+    try:
+        yield fed
+    finally:
+        over.set()
+        thread.join()
+
+
+def stored(engine: Engine) -> dict[str, int]:
+    """What PostgreSQL says of all clicks, by four independent counts."""
+    counts = {
+        "rows": "select count(*) from clicks",
+        "ids": "select count(distinct id) from clicks",
+        "rollups": f"select sum(clicks + bots + others) from rollup_totals where link_id <> {ALL_LINKS}",
+        "books": "select sum(stored) from books",
+    }
+    with engine.connect() as connection:
+        return {name: int(connection.scalar(text(sql)) or 0) for name, sql in counts.items()}
+
+
+def each_once(clicks: int) -> dict[str, int]:
+    return dict.fromkeys(("rows", "ids", "rollups", "books"), clicks)
+
+
+def test_it_stores_every_click_once_while_workers_are_killed(
+    workers: Workers, valkey: redis.Redis, clicks_table: Engine
+) -> None:
+    dice = random.Random(7)
+    workers.start()
+    workers.start()
+    with flow(valkey) as clicks:
+        for _ in range(6):
+            until(lambda: pending(valkey))
+            time.sleep(dice.random() / 20)
+            workers.end(dice.choice(workers.running), signal.SIGKILL)
+            workers.start()
+    until(lambda: not waiting(valkey))
+    assert stored(clicks_table) == each_once(clicks["fed"])
+    assert valkey.xlen(keys.dead("track")) == 0
+    assert "worker.redelivered" in workers.log()
+
+
+def test_it_stores_every_click_once_while_workers_are_told_to_stop(
+    workers: Workers, valkey: redis.Redis, clicks_table: Engine
+) -> None:
+    workers.start()
+    with flow(valkey) as clicks:
+        for _ in range(4):
+            until(lambda: pending(valkey))
+            workers.start()
+            assert workers.end(workers.running[0], signal.SIGTERM) == 0
+    until(lambda: not waiting(valkey))
+    assert stored(clicks_table) == each_once(clicks["fed"])
+    assert valkey.xlen(keys.dead("track")) == 0
+
+
+def test_it_stores_every_click_once_when_a_worker_freezes_past_its_lease(
+    workers: Workers, valkey: redis.Redis, clicks_table: Engine
+) -> None:
+    frozen = workers.start()
+    with flow(valkey) as clicks:
+        until(lambda: pending(valkey))
+        frozen.send_signal(signal.SIGSTOP)
+        workers.start()
+        time.sleep(2 * LEASE_S)
+        frozen.send_signal(signal.SIGCONT)
+    until(lambda: not waiting(valkey))
+    assert stored(clicks_table) == each_once(clicks["fed"])
+    assert "worker.redelivered" in workers.log()
+    assert valkey.xlen(keys.dead("track")) == 0
+
+
+def test_it_loses_and_buries_nothing_while_postgresql_is_away(
+    environment: dict[str, str], valkey: redis.Redis, tmp_path: Path
+) -> None:
+    with private_postgres() as (program, restart):
+        url = program.url
+        workers = Workers({**environment, "DATABASE_URL": url}, tmp_path)
+        engine = make_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+        try:
+            workers.start()
+            workers.start()
+            with flow(valkey) as clicks:
+                until(lambda: pending(valkey))
+                with restart():  # PostgreSQL is away inside
+                    killed = workers.running[0]
+                    time.sleep(2 * LEASE_S)
+                    workers.end(killed, signal.SIGKILL)
+                    workers.start()
+                    time.sleep(2 * LEASE_S)
+                    assert workers.end(workers.running[0], signal.SIGTERM) == 0
+                    workers.start()
+                    time.sleep(LEASE_S)
+            until(lambda: not waiting(valkey))
+            assert stored(engine) == each_once(clicks["fed"])
+            assert valkey.xlen(keys.dead("track")) == 0
+            assert valkey.hlen(keys.suspects("track")) == 0
+        finally:
+            workers.end_all()
+            engine.dispose()
+
+
+def test_it_goes_on_with_the_schedule_after_a_kill(
+    workers: Workers, valkey: redis.Redis, clicks_table: Engine
+) -> None:
+    first = workers.start("default")
+    until(lambda: results(clicks_table))
+    workers.end(first, signal.SIGKILL)
+    with clicks_table.begin() as connection:
+        connection.execute(text("update schedule set next_run = '2020-01-01', last_finished = null"))
+    workers.start("default")
+    workers.start("default")
+    until(lambda: len(results(clicks_table)) == len(ENTRIES) and not waiting(valkey, "system"))
+    assert not [result for result in results(clicks_table) if result.startswith("failed")]
+    assert valkey.xlen(keys.dead("system")) == 0
+
+
+def results(engine: Engine) -> list[str]:
+    with engine.connect() as connection:
+        return list(
+            connection.scalars(text("select last_result from schedule where last_finished is not null"))
+        )
+
+
+@contextmanager
+def private_postgres() -> Iterator[tuple[servers.Program, Callable[[], object]]]:
+    """A PostgreSQL of this test alone; `with restart():` stops it the hard way and starts it again after the block."""
+    root = servers.SHARED_ROOT / "tests" if os.geteuid() == 0 else Path("/tmp")
+    root.mkdir(mode=0o755, parents=True, exist_ok=True)
+    data = root / f"rastro-faults-{os.getpid()}-{random.randrange(10**9)}"
+    data.mkdir(mode=0o755)
+    program = servers.postgres_program(data / "postgres", durable=True)
+    with (data / "servers.log").open("ab") as log:
+        child = servers.start_child(program, log=log.fileno())
+        servers.wait_until_up(program, child, limit=60)
+
+        @contextmanager
+        def restart() -> Iterator[None]:
+            nonlocal child
+            child.send_signal(signal.SIGQUIT)
+            child.wait(timeout=30)
+            yield
+            child = servers.start_child(program, log=log.fileno())
+            servers.wait_until_up(program, child, limit=60)
+
+        try:
+            migrate(program.url.replace("postgresql://", "postgresql+psycopg://"))
+            yield program, restart
+        finally:
+            child.send_signal(signal.SIGQUIT)
+            child.wait(timeout=30)
