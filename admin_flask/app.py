@@ -14,6 +14,7 @@ from admin_flask.auth.views import blueprint as auth
 from admin_flask.freshness.views import blueprint as freshness
 from admin_flask.health.views import blueprint as health
 from admin_flask.held import Held
+from admin_flask.links.views import blueprint as links
 from admin_flask.nav import page_url
 from admin_flask.settings.views import blueprint as settings_pages
 from core.config import Settings

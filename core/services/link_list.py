@@ -27,7 +27,8 @@ _SEARCHED: ColumnElement[str] = literal_column(
 
 @dataclass(frozen=True, slots=True)
 class LinkFilter:
-    """Which links, in which order, which page. Empty values filter nothing; deleted links only where named."""
+    """Which links, in which order, which page. Empty values filter nothing; deleted links only where named. `since` is
+    when the clicks beside each link begin; without it they are those of CLICKS_OF."""
 
     search: str = ""
     states: tuple[str, ...] = ("live", "paused", "archived")
@@ -39,11 +40,12 @@ class LinkFilter:
     descending: bool = True
     page: int = 1
     size: int = 50
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class LinkRow:
-    """A link with its domain, campaign, owner and tags at hand, and people's clicks of the last 7 days."""
+    """A link with its domain, campaign, owner and tags at hand, and people's clicks since the filter's `since`."""
 
     link: Link
     clicks: int
@@ -75,7 +77,7 @@ def find_links(session: Session, *, filter: LinkFilter, now: datetime) -> LinkPa
             select(Link).where(Link.id.in_(ids)).options(*(selectinload(what) for what in loaded))
         )
     }
-    clicks = _clicks_of(session, ids, now)
+    clicks = _clicks_of(session, ids, since=filter.since or now - CLICKS_OF, now=now)
     rows = [
         LinkRow(link=links[link_id], clicks=clicks.get(link_id, 0)) for link_id in ids if link_id in links
     ]
@@ -125,7 +127,7 @@ def _has(word: str) -> ColumnElement[bool]:
 def _ordered(wanted: list[ColumnElement[bool]], filter: LinkFilter, now: datetime) -> Select[Any]:
     query = select(Link.id).where(*wanted)
     if filter.sort == "clicks":
-        counted = _clicks(now)
+        counted = _clicks(since=filter.since or now - CLICKS_OF, now=now)
         query = query.outerjoin(counted, counted.c.link_id == Link.id)
         first: ColumnElement[Any] = func.coalesce(counted.c.clicks, 0)
     else:
@@ -140,19 +142,19 @@ def _ordered(wanted: list[ColumnElement[bool]], filter: LinkFilter, now: datetim
     return query.order_by(first, Link.id)
 
 
-def _clicks(now: datetime) -> Subquery:
+def _clicks(*, since: datetime, now: datetime) -> Subquery:
     return (
         select(RollupTotal.link_id, func.sum(RollupTotal.clicks).label("clicks"))
-        .where(RollupTotal.slot >= now - CLICKS_OF, RollupTotal.slot <= now)
+        .where(RollupTotal.slot >= since, RollupTotal.slot <= now)
         .group_by(RollupTotal.link_id)
         .subquery()
     )
 
 
-def _clicks_of(session: Session, ids: list[int], now: datetime) -> dict[int, int]:
+def _clicks_of(session: Session, ids: list[int], *, since: datetime, now: datetime) -> dict[int, int]:
     rows = session.execute(
         select(RollupTotal.link_id, func.sum(RollupTotal.clicks))
-        .where(RollupTotal.link_id.in_(ids), RollupTotal.slot >= now - CLICKS_OF, RollupTotal.slot <= now)
+        .where(RollupTotal.link_id.in_(ids), RollupTotal.slot >= since, RollupTotal.slot <= now)
         .group_by(RollupTotal.link_id)
     )
     return {link_id: int(clicks) for link_id, clicks in rows}

@@ -1,0 +1,51 @@
+"""What reports call things: reasons why a click was kept and not counted, devices, values that are missing."""
+
+from flask_babel import gettext, ngettext
+
+from admin_flask.filters import country, number
+
+
+def why_kept(reason: str) -> str:
+    """Why one click was not counted: the robot's reason, or what the link answered."""
+    return {
+        "head": gettext("it only asked whether the link answers"),
+        "prefetch": gettext("a browser or an app loaded it ahead"),
+        "empty_agent": gettext("it did not say what it is"),
+        "agent": gettext("a robot, by its own name"),
+        "paused": gettext("the link was paused"),
+        "gone": gettext("the link was archived or deleted"),
+    }.get(reason, reason)
+
+
+def counted_robots(reason: str, count: int) -> str:
+    """How many robots of a kind: "4,118 link checks"."""
+    n = number(count)
+    return {
+        "head": ngettext("%(n)s link check", "%(n)s link checks", count, n=n),
+        "prefetch": gettext("%(n)s loaded ahead", n=n),
+        "empty_agent": gettext("%(n)s without a name", n=n),
+        "agent": ngettext("%(n)s named robot", "%(n)s named robots", count, n=n),
+    }.get(reason, f"{n} {reason}")
+
+
+def value_name(kind: str, value: str) -> str:
+    """A value of a breakdown as people read it."""
+    if not value:
+        return {"referrer_host": gettext("No referrer"), "country": gettext("Unknown")}.get(
+            kind, gettext("None") if kind.startswith("utm_") else gettext("Unknown")
+        )
+    if kind == "country":
+        return country(value)
+    if kind == "device":
+        return device(value)
+    return value
+
+
+def device(value: str) -> str:
+    """A kind of device."""
+    return {
+        "mobile": gettext("Mobile"),
+        "tablet": gettext("Tablet"),
+        "desktop": gettext("Desktop"),
+        "tv": gettext("TV"),
+    }.get(value, value)
