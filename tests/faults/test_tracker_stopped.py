@@ -1,0 +1,115 @@
+"""The tracker itself drained, killed, restarted under load: no request is cut by a drain, no answered click is lost."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.tracker_quart.rig import ROOT, Visitors, rig, wait_until
+
+pytestmark = pytest.mark.faults
+
+
+async def test_it_drains_under_load_beside_others_on_the_same_socket(tmp_path: Path) -> None:
+    with rig(tmp_path, count=2) as (valkey, trackers):
+        visitors = Visitors(trackers.port)
+        leaving = trackers.processes[0]
+
+        async def scenario() -> None:
+            await visitors.answers(300)
+            leaving.send_signal(signal.SIGTERM)
+            assert await asyncio.to_thread(leaving.wait, 60) == 0
+            await visitors.answers(300)
+
+        await visitors.visit(32, scenario)
+        assert visitors.failed == []
+        assert set(visitors.statuses) == {302}
+        assert trackers.stop() == [0, 0]
+        assert set(valkey.numbers()) == visitors.answered
+        assert len(set(valkey.ids())) == len(visitors.answered)
+
+
+async def test_it_drains_alone_when_visitors_are_led_elsewhere(tmp_path: Path) -> None:
+    with rig(tmp_path) as (valkey, trackers):
+        visitors = Visitors(trackers.port, reconnect=False)
+
+        async def scenario() -> None:
+            await visitors.answers(300)
+            trackers.processes[0].send_signal(signal.SIGTERM)
+            wait_until(lambda: trackers.get("/readyz")[0] == 503, "says that it leaves")
+            assert (await asyncio.to_thread(trackers.get, "/sale?n=late"))[0] == 302
+            assert await asyncio.to_thread(trackers.processes[0].wait, 60) == 0
+
+        await visitors.visit(32, scenario)
+        assert visitors.failed == []
+        assert set(valkey.numbers()) == {*visitors.answered, "n=late"}
+        assert trackers.logged("connections.cut") == 0
+
+
+@pytest.mark.parametrize("redis", ["answers", "is killed just before"])
+async def test_it_keeps_every_answered_click_over_a_kill(tmp_path: Path, redis: str) -> None:
+    with rig(tmp_path) as (valkey, trackers):
+        visitors = Visitors(trackers.port, reconnect=False)
+
+        async def scenario() -> None:
+            await visitors.answers(500)
+            if redis == "is killed just before":
+                valkey.kill()
+                await visitors.answers(100)
+            trackers.processes[0].kill()
+            trackers.processes[0].wait()
+
+        await visitors.visit(32, scenario)
+        if redis == "is killed just before":
+            valkey.start()
+        kept = valkey.numbers() + trackers.spooled()
+        assert visitors.answered <= set(kept)
+        trackers.start()  # the next process adopts what the dead one left
+        wait_until(lambda: list(trackers.spool.glob("*.spool")) == [], "adopted and replayed")
+        assert visitors.answered <= set(valkey.numbers())
+
+
+async def test_it_keeps_acknowledged_clicks_over_a_kill_of_redis(tmp_path: Path) -> None:
+    with rig(tmp_path) as (valkey, trackers):
+        visitors = Visitors(trackers.port)
+
+        async def scenario() -> None:
+            for _ in range(3):
+                await visitors.answers(150)
+                valkey.kill()
+                await visitors.answers(20)
+                valkey.start()
+
+        await visitors.visit(16, scenario)
+        wait_until(lambda: visitors.answered <= set(valkey.numbers()), "every answered click is in Redis")
+        assert visitors.failed == []
+        assert trackers.stop() == [0]
+
+
+def test_it_refuses_a_bad_setting_and_a_taken_port(tmp_path: Path) -> None:
+    base = {"PATH": os.environ["PATH"], "REDIS_URL": "unix:///nowhere", "SPOOL_DIR": str(tmp_path)}
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        cases = [
+            ({}, 2, "REDIS_URL is not set"),
+            ({**base, "PORT": "http"}, 2, "PORT must be a whole number"),
+            ({**base, "REDIS_URL": "postgres://x"}, 2, "REDIS_URL must start with"),
+            ({**base, "PORT": port}, 3, "can not listen on 127.0.0.1"),
+        ]
+        for environment, code, words in cases:
+            done = subprocess.run(
+                [sys.executable, "-m", "tracker_quart"],
+                env={"PYTHONPATH": str(ROOT), **environment},
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=60,
+            )
+            assert done.returncode == code, done.stderr
+            assert words in done.stderr
+            assert len(done.stderr.strip().splitlines()) == 1

@@ -1,0 +1,266 @@
+"""What fault tests are made of: a private Valkey to maltreat, trackers as processes, and visitors who keep count."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from core.contracts import click_event
+from core.ops import servers
+from tests.tracker_quart.conftest import CHROME, Publisher
+from tracker_quart.segment import Segment
+
+LIMIT_S = 60.0
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_until(true: Callable[[], object], what: str) -> None:
+    """Poll until `true()`; a generous limit, so that only something that never comes fails."""
+    deadline = time.monotonic() + LIMIT_S
+    while not true():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.02)
+
+
+class Valkey:
+    """A server of this test alone. It keeps its data over `kill` and `start`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._program = servers.valkey_program(folder)
+        self._log = (folder / "log").open("ab")
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = self._program.url
+        self.start()
+        self.client: redis.Redis[Any] = redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
+        self.publisher = Publisher(self.client)
+
+    def start(self) -> None:
+        self._process = servers.start_child(self._program, log=self._log.fileno())
+        servers.wait_until_up(self._program, self._process, limit=LIMIT_S)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def hang(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
+    def close(self) -> None:
+        self.kill()
+        self.client.close()
+        self._log.close()
+
+    def numbers(self) -> Counter[str]:
+        """How often the click of each numbered visit is in the stream."""
+        return Counter(click.query.partition("&")[0] for click in self.publisher.clicks())
+
+    def ids(self) -> list[bytes]:
+        return [click.id for click in self.publisher.clicks()]
+
+
+class Trackers:
+    """Processes that share one listening socket, as under `rastro up`."""
+
+    def __init__(self, folder: Path, redis_url: str, *, count: int = 1, **settings: str) -> None:
+        self.spool = folder / "spool"
+        self.log = folder / "tracker.log"
+        self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
+        self.port = self._socket.getsockname()[1]
+        self.metrics_port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "PYTHONPATH": str(ROOT),
+            "REDIS_URL": redis_url,
+            "TRACKER_FD": str(self._socket.fileno()),
+            "DEFAULT_HOSTS": f"127.0.0.1:{self.port}",
+            "SPOOL_DIR": str(self.spool),
+            "DRAIN_HOLD": "1",
+            "DRAIN_LIMIT": "20",
+            **settings,
+        }
+        self.processes: list[subprocess.Popen[bytes]] = []
+        for _ in range(count):
+            self.start()
+
+    def start(self) -> None:
+        """One more process. The first one shows its metrics."""
+        environment = dict(self._environment)
+        if not self.processes:
+            environment["METRICS_PORT"] = str(self.metrics_port)
+        with self.log.open("ab") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, "-m", "tracker_quart"],
+                    env=environment,
+                    cwd=ROOT,
+                    stderr=log,
+                    pass_fds=(self._socket.fileno(),),
+                )
+            )
+        wait_until(lambda: self.logged("tracker.ready") >= len(self.processes), "tracker ready")
+
+    def logged(self, words: str) -> int:
+        return self.log.read_text().count(words)
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body (of a redirect: its location)."""
+        opener = urllib.request.build_opener(_NoRedirect)
+        request = urllib.request.Request(self.url + path, headers={"User-Agent": CHROME})
+        try:
+            with opener.open(request, timeout=LIMIT_S) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as answer:
+            with answer:
+                return answer.code, answer.headers.get("location") or answer.read().decode()
+
+    def metric(self, name: str) -> float:
+        """The value of a metric of the first process, as `name{label="x"}`."""
+        with urllib.request.urlopen(
+            f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=LIMIT_S
+        ) as answer:
+            found = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.M)
+        return float(found[1]) if found else 0.0
+
+    def stop(self) -> list[int]:
+        """SIGTERM to all; their exit codes."""
+        for process in self.processes:
+            process.send_signal(signal.SIGTERM)
+        return [process.wait(timeout=LIMIT_S) for process in self.processes]
+
+    def spooled(self) -> Counter[str]:
+        """How often the click of each numbered visit is on disk. Only once the processes are gone."""
+        found: Counter[str] = Counter()
+        for path in self.spool.glob("*.spool"):
+            segment = Segment.adopt(path)
+            assert segment is not None
+            clicks, _ = segment.read()
+            segment.release()
+            found.update(click_event.decode(click.data).query for click in clicks)
+        return found
+
+    def close(self) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        self._socket.close()
+
+
+@dataclass
+class Visitors:
+    """Visits of a numbered query each, over keep-alive connections, until `stop`."""
+
+    port: int
+    path: str = "/sale"
+    padding: str = ""
+    reconnect: bool = True
+    answered: set[str] = field(default_factory=set)
+    statuses: Counter[int] = field(default_factory=Counter)
+    failed: list[str] = field(default_factory=list)
+    stopping: bool = False
+    _next: int = 0
+
+    async def visit(self, connections: int, scenario: Callable[[], Awaitable[None]]) -> None:
+        """Keep `connections` busy while `scenario` runs."""
+        tasks = [asyncio.create_task(self._person()) for _ in range(connections)]
+        try:
+            await scenario()
+        finally:
+            self.stopping = True
+            await asyncio.gather(*tasks)
+
+    async def answers(self, more: int) -> None:
+        """Return after so many further answers."""
+        goal = sum(self.statuses.values()) + more
+        deadline = time.monotonic() + LIMIT_S
+        while sum(self.statuses.values()) < goal:
+            assert time.monotonic() < deadline, (self.statuses, self.failed[:3])
+            await asyncio.sleep(0.01)
+
+    async def _person(self) -> None:
+        while not self.stopping:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+            except OSError as error:
+                self.failed.append(f"connect: {error}")
+                await asyncio.sleep(0.05)
+                continue
+            try:
+                await self._talk(reader, writer)
+            except (OSError, asyncio.IncompleteReadError) as error:
+                self.failed.append(repr(error))
+            finally:
+                writer.close()
+                with contextlib.suppress(OSError):
+                    await writer.wait_closed()
+            if not self.reconnect:
+                return
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while not self.stopping:
+            self._next += 1
+            number = f"n={self._next}"
+            writer.write(
+                f"GET {self.path}?{number}{self.padding} HTTP/1.1\r\nHost: 127.0.0.1:{self.port}\r\n"
+                f"User-Agent: {CHROME}\r\n\r\n".encode()
+            )
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+            status = int(head.split(" ", 2)[1])
+            length = re.search(r"content-length: (\d+)", head)
+            assert length is not None
+            await reader.readexactly(int(length[1]))
+            self.statuses[status] += 1
+            if status == 302:
+                self.answered.add(number)
+            if "connection: close" in head:
+                return
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextlib.contextmanager
+def rig(folder: Path, *, count: int = 1, **settings: str) -> Iterator[tuple[Valkey, Trackers]]:
+    """A Valkey with the world in it, and trackers over it; both end with the block."""
+    (folder / "valkey").mkdir()
+    valkey = Valkey(folder / "valkey")
+    try:
+        valkey.publisher.world()
+        trackers = Trackers(folder, valkey.url, count=count, **settings)
+        try:
+            yield valkey, trackers
+        finally:
+            trackers.close()
+    finally:
+        valkey.close()

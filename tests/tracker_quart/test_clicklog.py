@@ -1,0 +1,129 @@
+"""Group commit: in Redis, on disk, or counted as lost; never forgotten."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from core.contracts import click_event, keys
+from core.contracts.click_event import ClickEvent
+from tests.tracker_quart.conftest import Publisher
+from tests.tracker_quart.rig import Valkey
+from tracker_quart import clicklog
+from tracker_quart.click_ids import ClickIds
+from tracker_quart.click_stream import Click, ClickStream
+from tracker_quart.clicklog import ClickLog
+from tracker_quart.contact import Breaker, make_client
+from tracker_quart.spool import Spool
+
+IDS = ClickIds()
+
+
+def click(click_id: bytes | None = None) -> Click:
+    click_id = click_id or IDS.new()
+    return Click(click_id, click_event.encode(ClickEvent(id=click_id, link_id=7)))
+
+
+@pytest.fixture
+async def stream(redis_url: str, publisher: Publisher) -> AsyncIterator[ClickStream]:
+    client = make_client(redis_url)
+    yield ClickStream(client)
+    await client.aclose()
+
+
+@pytest.fixture
+async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
+    spool = Spool(tmp_path, limit_bytes=1 << 20)
+    yield spool
+    await spool.close()
+
+
+async def test_it_commits_in_order_and_counts_by_the_clicks_hour(
+    stream: ClickStream, spool: Spool, publisher: Publisher
+) -> None:
+    log = ClickLog(stream=stream, spool=spool, breaker=Breaker("test"))
+    hour = 3_600_000
+    moments = [hour * 497_000 - 1, hour * 497_000, hour * 497_000 + 5]
+    made = [click(ClickIds(clock_ns=lambda ms=ms: ms * 1_000_000).new()) for ms in moments]
+    await asyncio.gather(*(log.submit(one) for one in made))
+    await log.close()
+    assert [event.id for event in publisher.clicks()] == [one.id for one in made]
+    counts = publisher.redis.hgetall(keys.ACCEPTED)
+    assert counts == {
+        click_event.hour_name(moments[0]).encode(): b"1",
+        click_event.hour_name(moments[1]).encode(): b"2",
+    }
+
+
+async def test_it_closes_after_everything_it_took(
+    stream: ClickStream, spool: Spool, publisher: Publisher
+) -> None:
+    log = ClickLog(stream=stream, spool=spool, breaker=Breaker("test"))
+    for _ in range(1200):
+        log.submit(click())
+    await log.close()
+    assert len(publisher.clicks()) + spool.waiting == 1200
+
+
+async def test_it_keeps_a_click_whose_caller_gave_up(
+    stream: ClickStream, spool: Spool, publisher: Publisher
+) -> None:
+    log = ClickLog(stream=stream, spool=spool, breaker=Breaker("test"))
+    future = log.submit(click())
+    future.cancel()
+    await log.close()
+    assert len(publisher.clicks()) + spool.waiting == 1
+
+
+async def test_it_spools_when_redis_refuses(spool: Spool) -> None:
+    client = make_client("unix:///nowhere/valkey.sock")
+    breaker = Breaker("test")
+    log = ClickLog(stream=ClickStream(client), spool=spool, breaker=breaker)
+    await asyncio.gather(*(log.submit(click()) for _ in range(20)))
+    assert (spool.waiting, breaker.failing) == (20, True)
+    await client.aclose()
+
+
+async def test_it_lets_visitors_go_when_even_the_disk_refuses(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    spool = Spool(tmp_path / "file" / "spool", limit_bytes=1 << 20)
+    client = make_client("unix:///nowhere/valkey.sock")
+    log = ClickLog(stream=ClickStream(client), spool=spool, breaker=Breaker("test"))
+    lost = clicklog.CLICKS.labels("lost")._value.get()
+    await asyncio.gather(*(log.submit(click()) for _ in range(20)))
+    assert clicklog.CLICKS.labels("lost")._value.get() - lost == 20
+    await spool.close()
+    await client.aclose()
+
+
+async def test_it_holds_a_bounded_number(
+    stream: ClickStream, spool: Spool, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(clicklog, "MOST_PENDING", 10)
+    log = ClickLog(stream=stream, spool=spool, breaker=Breaker("test"))
+    futures = [log.submit(click()) for _ in range(15)]
+    assert [future.done() for future in futures] == [False] * 10 + [True] * 5
+    await log.close()
+    assert len(publisher.clicks()) + spool.waiting == 10
+
+
+async def test_it_speaks_to_a_server_with_a_password_and_a_database_number(tmp_path: Path) -> None:
+    valkey = Valkey(tmp_path)
+    valkey.client.config_set("requirepass", "s3cret")
+    path = valkey.url.removeprefix("unix://")
+    client: Any = make_client(f"unix://:s3cret@{path}?db=3")
+    try:
+        await ClickStream(client).add([click(), click()])
+        assert await client.xlen(keys.stream("track")) == 2
+        wrong: Any = make_client(f"unix://{path}?db=3")
+        spool = Spool(tmp_path / "spool", limit_bytes=1 << 20)
+        log = ClickLog(stream=ClickStream(wrong), spool=spool, breaker=Breaker("test"))
+        await log.submit(click())
+        assert spool.waiting == 1
+        await spool.close()
+        await wrong.aclose()
+    finally:
+        await client.aclose()
+        valkey.close()
