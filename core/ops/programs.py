@@ -35,7 +35,7 @@ class Table:
 
 def process_table(env: Mapping[str, str], settings: Settings, place: Addresses, sockets: Sockets) -> Table:
     """Trackers (they share one socket), the manager and a worker of the pool `default`."""
-    names = [*(f"tracker-{number}" for number in range(1, _tracker_count(env) + 1)), "worker"]
+    names = [*(f"tracker-{number}" for number in range(1, tracker_count(env) + 1)), "worker"]
     metrics = dict(zip(names, free_ports(len(names)), strict=True))
     private = {**env, "HOST": "127.0.0.1"}  # their only address of their own is that of the metrics
     hold, limit = settings.drain_hold, settings.drain_limit
@@ -75,6 +75,16 @@ def process_table(env: Mapping[str, str], settings: Settings, place: Addresses, 
     )
 
 
+def tracker_count(env: Mapping[str, str]) -> int:
+    """TRACKER_PROCESSES, or one a core. Raises SettingError."""
+    text = env.get("TRACKER_PROCESSES", "").strip()
+    if not text:
+        return cores()
+    if not text.isdigit() or not 1 <= int(text) <= 64:
+        raise SettingError(f"TRACKER_PROCESSES must be a whole number between 1 and 64, not {text!r}.")
+    return int(text)
+
+
 def server_service(program: Program) -> Service:
     """An embedded server as a service. It gets nothing of our environment but what it asks for."""
     return Service(
@@ -93,15 +103,6 @@ def in_words(services: tuple[Service, ...]) -> str:
     """ "2 trackers, the manager and a worker": what is started, for the operator."""
     trackers = sum(service.name.startswith("tracker") for service in services)
     return f"{trackers} tracker{'s' if trackers != 1 else ''}, the manager and a worker"
-
-
-def _tracker_count(env: Mapping[str, str]) -> int:
-    text = env.get("TRACKER_PROCESSES", "").strip()
-    if not text:
-        return cores()
-    if not text.isdigit() or not 1 <= int(text) <= 64:
-        raise SettingError(f"TRACKER_PROCESSES must be a whole number between 1 and 64, not {text!r}.")
-    return int(text)
 
 
 def _reachable(host: str) -> str:

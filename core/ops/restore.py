@@ -29,7 +29,7 @@ from core.ops.postgres_tools import call, tool
 from core.services.publishing import republish_all
 from core.services.redis_client import make_redis
 
-_EMPTY = b"drop schema public cascade;\ncreate schema public;\n"
+_BEGIN = b"begin;\ndrop schema public cascade;\ncreate schema public;\n"
 _OF_NEWER_SERVERS = (b"SET transaction_timeout",)  # written by newer tools, not understood by older servers
 
 
@@ -97,7 +97,10 @@ def _restore_database(backup: tarfile.TarFile, settings: Settings) -> None:
 
 
 def _pipe(restore: str, psql: str, dump: Path, database_url: str, errors: Path) -> str:
-    """pg_restore's script into one psql transaction, less the lines that older servers refuse."""
+    """pg_restore's script into one psql transaction, less the lines that older servers refuse.
+
+    The commit is sent only after pg_restore has read its file to the end.
+    """
     with errors.open("w+b") as said:
         script = subprocess.Popen(
             [restore, "--no-owner", "--no-privileges", "--file=-", str(dump)],
@@ -105,15 +108,19 @@ def _pipe(restore: str, psql: str, dump: Path, database_url: str, errors: Path) 
             stderr=said,
         )
         client = call(
-            [psql, "--quiet", "--no-psqlrc", "--single-transaction", "--set=ON_ERROR_STOP=1"],
-            database_url,
-            stdin=subprocess.PIPE,
+            [psql, "--quiet", "--no-psqlrc", "--set=ON_ERROR_STOP=1"], database_url, stdin=subprocess.PIPE
         )
         assert script.stdout is not None and client.stdin is not None
-        with suppress(BrokenPipeError):
-            client.stdin.write(_EMPTY)
+        try:
+            client.stdin.write(_BEGIN)
             _copy(script.stdout, client.stdin)
+            if script.wait() == 0:
+                client.stdin.write(b"commit;\n")
             client.stdin.close()
+        except BrokenPipeError:  # psql has refused something, and says what
+            script.kill()
+            with suppress(BrokenPipeError):
+                client.stdin.close()
         script.stdout.close()
         client.stdin = None
         _, refused = client.communicate()

@@ -21,7 +21,15 @@ from core.ops.commands import CommandFailed
 from core.ops.data_folder import DataFolder, hold, make_secret_key, open_folder, postgres_home, write_private
 from core.ops.external import plain_url, require_fit
 from core.ops.listening import listen
-from core.ops.programs import SERVER_NAMES, Sockets, Table, in_words, process_table, server_service
+from core.ops.programs import (
+    SERVER_NAMES,
+    Sockets,
+    Table,
+    in_words,
+    process_table,
+    server_service,
+    tracker_count,
+)
 from core.ops.servers import Program, ServerError, postgres_program, valkey_program
 from core.ops.supervisor import StopSignals, Supervisor
 from core.services.redis_client import make_redis
@@ -131,6 +139,7 @@ class _Installation:
     def _prepare_servers(self, environ: Mapping[str, str]) -> tuple[dict[str, str], list[Program]]:
         """The programs' environment, and the servers to start for it: those whose setting is not set."""
         given = Settings.from_env(environ)
+        tracker_count(environ)  # told now, not after the servers are up
         require_fit(given.database_url, given.redis_url)
         programs: list[Program] = []
         try:

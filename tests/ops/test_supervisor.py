@@ -14,7 +14,9 @@ from core.ops.commands import CommandFailed
 from core.ops.supervisor import Service, StopSignals, Supervisor, rotate
 
 ROOT = Path(__file__).resolve().parents[2]
-_ON_TERM = "import signal, time; signal.signal(signal.SIGTERM, {}); print('here', flush=True); time.sleep(600)"
+_ON_TERM = (
+    "import signal, time; signal.signal(signal.SIGTERM, {}); print('here', flush=True); time.sleep(600)"
+)
 PATIENT = _ON_TERM.format("lambda *_: exit(0)")
 STUBBORN = _ON_TERM.format("signal.SIG_IGN")
 BROKEN = "print('the disk is on fire'); raise SystemExit(7)"
