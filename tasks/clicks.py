@@ -11,6 +11,7 @@ from core.contracts import click_event
 from core.contracts.click_event import OUTCOMES, ClickEvent
 from core.db.clicks import CLOCK, ClickStore, is_believable, store_batch
 from core.db.visitor_keys import VisitorKeys
+from tasks import metrics
 from tasks.enrich import Enricher
 from tasks.geo import Countries
 from tasks.letters import POISON
@@ -52,7 +53,10 @@ def make_handler(
             else:
                 prepared.append(enricher.prepare(event, today=today))
         if prepared:
-            store_batch(store, prepared, now=at)
+            result = store_batch(store, prepared, now=at)
+            metrics.CLICKS.labels("stored").inc(result.stored)
+            metrics.CLICKS.labels("duplicate").inc(result.duplicate)
+            metrics.CLICKS.labels("expired").inc(result.expired)
         return dead
 
     return handle

@@ -8,6 +8,7 @@ RETRIED = Counter("rastro_worker_retried", "Messages put aside for a further att
 REDELIVERED = Counter(
     "rastro_worker_redelivered", "Entries taken over from a consumer that fell silent", ["queue"]
 )
+CLICKS = Counter("rastro_worker_clicks", "Clicks handed to the store, by what became of them", ["fate"])
 WAITED = Counter("rastro_worker_waited", "Times that a worker waited for PostgreSQL or Redis", ["queue"])
 SECONDS = Histogram(
     "rastro_worker_seconds",

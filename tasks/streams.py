@@ -272,7 +272,7 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
         try:
             return call()
         except redis.ResponseError as error:
-            if "NOGROUP" not in str(error):
+            if not any(sign in str(error) for sign in ("NOGROUP", "no such key")):
                 raise
         for queue in queues:
             try:

@@ -187,6 +187,8 @@ def test_it_works_on_when_redis_was_emptied(storage: StreamStorage, valkey: redi
     assert storage.acknowledge(lot, lot.ids) == 0
     assert storage.take([QUEUE, "track"], "one", most=1) == []
     assert storage.reclaim(QUEUE, "one", most=1) is None
+    valkey.flushdb()
+    assert storage.forget_idle(QUEUE, idle_ms=0) == 0
     storage.add(QUEUE, [b"new"])
     assert take(storage).payloads == [b"new"]
 
