@@ -114,6 +114,17 @@ def open_to_all(view: _View) -> _View:
     return view
 
 
+def polled(view: _View) -> _View:
+    """Mark a view that pages ask for by themselves: it keeps no session alive."""
+    view.polled = True  # type: ignore[attr-defined]
+    return view
+
+
+def is_polled(view: object) -> bool:
+    """True for views marked so."""
+    return bool(getattr(view, "polled", False))
+
+
 def is_open(endpoint: str | None, view: object) -> bool:
     """True when the endpoint may be seen without signing in: static files and views marked so."""
     return endpoint == "static" or bool(getattr(view, "open_to_all", False))

@@ -10,6 +10,7 @@ from whitenoise import WhiteNoise
 from admin_flask import errors, extensions, filters, journal, pages, security
 from admin_flask.account.views import blueprint as account
 from admin_flask.addresses import STATIC, TEMPLATES
+from admin_flask.api.views import register_api
 from admin_flask.auth.views import blueprint as auth
 from admin_flask.freshness.views import blueprint as freshness
 from admin_flask.health.views import blueprint as health
@@ -59,6 +60,7 @@ def create_app(
     errors.register(app)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
+    register_api(app)
     app.add_url_rule("/", "start", start)
     app.wsgi_app = security.TrueScheme(  # type: ignore[method-assign]
         WhiteNoise(

@@ -2,12 +2,12 @@
 
 from urllib.parse import urlsplit
 
-from flask import Flask, g, request
+from flask import Flask, current_app, g, request
 from flask_babel import Babel
 from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFProtect
 
-from admin_flask.access import Person, login_manager, session_token, visitor_ip, zone
+from admin_flask.access import Person, is_polled, login_manager, session_token, visitor_ip, zone
 from admin_flask.held import db, moment
 from core.config import Settings
 from core.contracts import keys
@@ -50,7 +50,8 @@ def _load_person(_: object) -> Person | None:
     g._login_user = (
         login_manager.anonymous_user()
     )  # when the database fails, its error page must not ask it again
-    found = session_user(db.session(), token=token, now=moment())
+    by_itself = is_polled(current_app.view_functions.get(request.endpoint or ""))
+    found = session_user(db.session(), token=token, now=moment(), touch=not by_itself)
     if found is None:
         return None
     user, row = found

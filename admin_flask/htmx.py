@@ -15,11 +15,14 @@ def is_htmx() -> bool:
 
 
 def page_or_block(template: str, block: str, *, status: int = 200, **values: object) -> Response:
-    """The whole page, or for HTMX only its `block` (and toasts that wait). A failed form is status 422."""
+    """The whole page, or for HTMX only its `block` (and toasts that wait). A failed form is status 422.
+
+    Toasts stand in a template: behind a row of a table the browser's parser would tear their forms apart.
+    """
     if is_htmx():
         text = render_block(template, block, **values)
         if waiting_toasts():
-            text += render_template("_toasts.html", swap=True)
+            text += f"<template>{render_template('_toasts.html', swap=True)}</template>"
     else:
         text = render_template(template, **values)
     response = make_response(text, status)

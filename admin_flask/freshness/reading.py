@@ -43,6 +43,12 @@ def read_freshness(redis: "Redis", *, now: datetime) -> Freshness:
     return Freshness("busy", gettext("Reports %(n)s min behind", n=late // 60), detail)
 
 
+def signed_out() -> Freshness:
+    """In place of an answer to a page whose session has ended."""
+    detail = gettext("Save as usual: you sign in again, and what you typed is kept.")
+    return Freshness("away", gettext("Signed out"), detail)
+
+
 def _age_s(entries: Any, *, now: datetime) -> int:
     if not entries:
         return 0

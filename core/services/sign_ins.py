@@ -41,14 +41,18 @@ def open_session(
     return token
 
 
-def session_user(session: Session, *, token: str, now: datetime) -> tuple[User, SignIn] | None:
-    """Who sits at the browser with this token, and their session's row; None when it has ended."""
+def session_user(
+    session: Session, *, token: str, now: datetime, touch: bool = True
+) -> tuple[User, SignIn] | None:
+    """Who sits at the browser with this token, and their session's row; None when it has ended.
+
+    `touch` is False for what a page asks by itself: a tab that is only open keeps no session alive."""
     row = session.scalars(
         select(SignIn).where(SignIn.token_hash == hash_token(token)).options(joinedload(SignIn.user))
     ).one_or_none()
     if row is None or row.expires_at <= now or not row.user.is_active:
         return None
-    if now - row.seen_at >= _TOUCH_AFTER:
+    if touch and now - row.seen_at >= _TOUCH_AFTER:
         values = {"seen_at": now} if row.is_kept else {"seen_at": now, "expires_at": now + IDLE}
         session.execute(update(SignIn).where(SignIn.id == row.id).values(values))
         session.execute(update(User).where(User.id == row.user_id).values(last_seen_at=now))

@@ -10,7 +10,7 @@ from flask import Flask
 from admin_flask.freshness.reading import read_freshness
 from core.contracts import keys
 from tests.admin_flask.browser import Browser
-from tests.admin_flask.conftest import MORNING
+from tests.admin_flask.conftest import MORNING, Clock
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,20 @@ def test_it_is_on_every_page_and_alone_for_htmx(sit_down: Callable[..., Browser]
     alone = browser.get("/freshness", htmx=True)
     assert "Reports up to date" in alone.text
     assert "<html" not in alone.text
+
+
+def test_it_leaves_a_page_alone_whose_session_has_ended(browser: Browser) -> None:
+    answer = browser.get("/freshness", htmx=True)
+    assert answer.status_code == 200
+    assert "Signed out" in answer.text
+    assert "HX-Redirect" not in answer.headers
+
+
+def test_a_tab_that_is_only_open_keeps_no_session_alive(
+    sit_down: Callable[..., Browser], clock: Clock
+) -> None:
+    browser = sit_down("viewer")
+    for _ in range(13):
+        clock.pass_by(timedelta(hours=1))
+        browser.get("/freshness", htmx=True)
+    assert browser.get("/account").status_code == 303

@@ -26,6 +26,7 @@ def test_every_view_is_closed_unless_it_says_so(app: Flask) -> None:
         "auth.logout",
         "auth.forgot",
         "auth.reset",
+        "freshness.fragment",
         "health.livez",
         "health.readyz",
     }
@@ -39,7 +40,7 @@ def test_every_view_is_closed_unless_it_says_so(app: Flask) -> None:
 
 def test_it_sends_htmx_to_sign_in_with_the_whole_page(browser: Browser) -> None:
     answer = browser.get(
-        "/freshness", htmx=True, headers={"HX-Current-URL": browser.base_url + "/settings/domains?q=1"}
+        "/account", htmx=True, headers={"HX-Current-URL": browser.base_url + "/settings/domains?q=1"}
     )
     assert answer.status_code == 204
     assert answer.headers["HX-Redirect"] == "/login?next=/settings/domains?q%3D1"
