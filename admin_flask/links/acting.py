@@ -46,7 +46,7 @@ def archive(link_id: int) -> Response:
     """Out of the lists: visitors read that it is gone, its clicks stay."""
     before = _state_of(link_id)
     link = _do(service.archive_link, link_id)
-    say(gettext("“%(title)s” is archived.", title=title_of(link)), **_back_to(link_id, before))
+    _say_with_way_back(gettext("“%(title)s” is archived.", title=title_of(link)), link_id, before)
     return _answer(link)
 
 
@@ -56,7 +56,7 @@ def delete(link_id: int) -> Response:
     """Out of every list. The row, its slug and its clicks stay, so that it can be undone."""
     before = _state_of(link_id)
     link = _do(service.delete_link, link_id)
-    say(gettext("“%(title)s” is deleted.", title=title_of(link)), **_back_to(link_id, before))
+    _say_with_way_back(gettext("“%(title)s” is deleted.", title=title_of(link)), link_id, before)
     return _answer(link)
 
 
@@ -87,8 +87,8 @@ def _state_of(link_id: int) -> str:
         abort(404)
 
 
-def _back_to(link_id: int, state: str) -> dict[str, object]:
-    return {"undo": url_for("links.restore", link_id=link_id), "fields": {"state": state}}
+def _say_with_way_back(text: str, link_id: int, state: str) -> None:
+    say(text, undo=url_for("links.restore", link_id=link_id), fields={"state": state})
 
 
 def _answer(link: Link) -> Response:

@@ -2,6 +2,7 @@
 
 import zlib
 from typing import Any
+from urllib.parse import urlencode
 
 from babel import Locale
 from flask import Response, abort, make_response, request, url_for
@@ -37,7 +38,7 @@ def live(link_id: int) -> Response:
     """The block `report` anew when something was stored since the page was made; else nothing (204)."""
     link = _found(link_id)
     asked = read_period(request.args, now=moment(), zone=zone())
-    if request.args.get("seen") == _mark(link_id, asked):
+    if request.args.get("seen") == _mark(link, asked):
         return make_response("", 204)
     return _page(link, asked)
 
@@ -138,7 +139,7 @@ def _periods(link: Link, asked: Asked) -> list[Choice]:
     return [
         Choice(
             label,
-            _here(link, period=name, by=None, **{"from": None, "to": None}),
+            _here(link, period=name),
             asked.name == name,
         )
         for name, label in every
@@ -174,12 +175,11 @@ def _interval_word(interval: str) -> str:
     }[interval]
 
 
-def _here(link: Link, view: str = "detail", **changes: str | None) -> str:
-    """This report's address with some choices changed; None takes one away."""
-    query = {name: request.args[name] for name in _KEPT if name in request.args} | changes
-    return url_for(
-        f"links.{view}", link_id=link.id, **{name: value for name, value in query.items() if value}
-    )
+def _here(link: Link, view: str = "detail", **changes: str) -> str:
+    """This report's address with some choices changed. Another period starts with its own days and points."""
+    dropped = ("from", "to", "by") if "period" in changes else ()
+    kept = {name: request.args[name] for name in _KEPT if name in request.args and name not in dropped}
+    return f"{url_for(f'links.{view}', link_id=link.id)}?{urlencode(kept | changes)}"
 
 
 def _mark(link: Link, asked: Asked) -> str:
