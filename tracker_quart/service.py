@@ -65,6 +65,7 @@ class Service:
 
     async def start(self) -> None:
         """Meet Redis, for a second at most, and begin to listen and to replay. Never fails for want of Redis."""
+        await self._spool.prepare()
         await self._ping()
         self._listener.start()
         self._tender = asyncio.create_task(self._tend())

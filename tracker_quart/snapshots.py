@@ -141,28 +141,33 @@ class Snapshots:
         try:
             while self._wanted:
                 names = list(self._wanted)[:_MOST_KEYS]
-                epoch = self._epoch
-                self._travelling.update(names)
-                try:
-                    async with asyncio.timeout(DEADLINE_S):
-                        *replies, ready = await self._read([*names, keys.SNAPSHOTS_READY])
-                except Exception as error:  # whatever it was: those who wait must be told
-                    self._breaker.failed(error)
-                    replies, answered, ready = [None] * len(names), False, None
-                else:
-                    self._breaker.worked()
-                    answered = True
-                for name, framed in zip(names, replies, strict=True):
-                    entry = (
-                        self._taken(name, framed, epoch=epoch, ready=ready is not None) if answered else None
-                    )
+                entries = await self._round_trip(names)
+                for name in names:
                     future = self._wanted.pop(name)
                     if not future.done():
-                        future.set_result(entry)
-                self._travelling.clear()
-                self._doubted.clear()
+                        future.set_result(entries.get(name))
         finally:
             self._loader = None
+
+    async def _round_trip(self, names: list[str]) -> dict[str, Entry | None]:
+        """What Redis says of each name; nothing when it does not answer in time. Never fails."""
+        epoch = self._epoch
+        self._travelling.update(names)
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                *replies, ready = await self._read([*names, keys.SNAPSHOTS_READY])
+            entries = {
+                name: self._taken(name, framed, epoch=epoch, ready=ready is not None)
+                for name, framed in zip(names, replies, strict=True)
+            }
+        except Exception as error:  # whatever it was: those who wait must be told
+            self._breaker.failed(error)
+            return {}
+        finally:
+            self._travelling.clear()
+            self._doubted.clear()
+        self._breaker.worked()
+        return entries
 
     def _taken(self, key: str, framed: bytes | None, *, epoch: int, ready: bool) -> Entry | None:
         """Put away what Redis said; None when it said nothing that can be used."""

@@ -48,6 +48,10 @@ class Spool:
         """Clicks on disk that this process knows of."""
         return sum(segment.count for segment in self._segments)
 
+    async def prepare(self) -> None:
+        """Make the folder; one that can not be used is an error in the log now, and not in the first outage."""
+        await self._in_thread(self._prepare)
+
     async def append(self, clicks: Sequence[Click]) -> None:
         """Return once the clicks are on disk, fsynced. Raises SpoolFull or OSError; then none of them is there."""
         await self._in_thread(lambda: self._append(clicks))
@@ -83,6 +87,14 @@ class Spool:
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _prepare(self) -> None:
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(self._folder, os.R_OK | os.W_OK | os.X_OK):
+                raise PermissionError(f"no right to write in {self._folder}")
+        except OSError as error:
+            log.error("spool.unusable", error=str(error), note="clicks will be lost while Redis is away")
 
     def _append(self, clicks: Sequence[Click]) -> None:
         if self._folder_bytes() >= self._limit:

@@ -1,5 +1,7 @@
 """A tracker in this process, over the test Valkey, and a publisher that writes snapshots as the manager does."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from itertools import count
 from typing import Any
@@ -65,6 +67,16 @@ class Publisher:
             click_event.decode(fields[keys.CLICK_FIELD])
             for _, fields in self.redis.xrange(keys.stream("track"))
         ]
+
+    async def kept(self, count: int) -> list[ClickEvent]:
+        """The clicks, each once, as soon as there are `count`: on a busy machine they may come by way of the disk."""
+        deadline = time.monotonic() + 30
+        while True:
+            found = {click.id: click for click in self.clicks()}
+            if len(found) >= count:
+                return list(found.values())
+            assert time.monotonic() < deadline, found
+            await asyncio.sleep(0.01)
 
     def accepted(self) -> int:
         """What the commit script has counted."""
