@@ -2,21 +2,25 @@
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 import redis
 import uuid_utils
 from sqlalchemy import Engine, text
 
+from core.config import Settings
 from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
 from core.db.engine import make_engine
@@ -194,16 +198,17 @@ def test_it_stores_every_click_once_when_a_worker_freezes_past_its_lease(
 def test_it_loses_and_buries_nothing_while_postgresql_is_away(
     environment: dict[str, str], valkey: redis.Redis, tmp_path: Path
 ) -> None:
-    with private_postgres() as (program, restart):
-        url = program.url
-        workers = Workers({**environment, "DATABASE_URL": url}, tmp_path)
-        engine = make_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with private(servers.postgres_program) as (program, away):
+        workers = Workers({**environment, "DATABASE_URL": program.url}, tmp_path)
+        url = Settings.from_env({"DATABASE_URL": program.url}).database_url
+        migrate(url)
+        engine = make_engine(url)
         try:
             workers.start()
             workers.start()
             with flow(valkey) as clicks:
                 until(lambda: pending(valkey))
-                with restart():  # PostgreSQL is away inside
+                with away():
                     killed = workers.running[0]
                     time.sleep(2 * LEASE_S)
                     workers.end(killed, signal.SIGKILL)
@@ -219,6 +224,28 @@ def test_it_loses_and_buries_nothing_while_postgresql_is_away(
         finally:
             workers.end_all()
             engine.dispose()
+
+
+def test_it_stores_every_click_once_when_redis_was_killed(
+    environment: dict[str, str], clicks_table: Engine, tmp_path: Path
+) -> None:
+    with private(servers.valkey_program) as (program, away):
+        workers = Workers({**environment, "REDIS_URL": program.url}, tmp_path)
+        queue = redis.Redis.from_url(program.url)
+        try:
+            for _ in range(10):
+                feed(queue, 2000)
+            workers.start()
+            until(lambda: pending(queue))
+            with away():
+                time.sleep(2 * LEASE_S)
+            until(lambda: not waiting(queue))
+            assert stored(clicks_table) == each_once(10 * 2000)
+            assert queue.xlen(keys.dead("track")) == 0
+            assert workers.end(workers.running[0], signal.SIGTERM) == 0
+        finally:
+            workers.end_all()
+            queue.close()
 
 
 def test_it_goes_on_with_the_schedule_after_a_kill(
@@ -244,29 +271,31 @@ def results(engine: Engine) -> list[str]:
 
 
 @contextmanager
-def private_postgres() -> Iterator[tuple[servers.Program, Callable[[], object]]]:
-    """A PostgreSQL of this test alone; `with restart():` stops it the hard way and starts it again after the block."""
-    root = servers.SHARED_ROOT / "tests" if os.geteuid() == 0 else Path("/tmp")
+def private(make: Callable[[Path], servers.Program]) -> Iterator[tuple[servers.Program, Callable[[], Any]]]:
+    """A server of this test alone; `with away():` kills it, and starts it again after the block."""
+    root = servers.SHARED_ROOT / "tests" if os.geteuid() == 0 else Path(tempfile.gettempdir())
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    data = root / f"rastro-faults-{os.getpid()}-{random.randrange(10**9)}"
-    data.mkdir(mode=0o755)
-    program = servers.postgres_program(data / "postgres", durable=True)
-    with (data / "servers.log").open("ab") as log:
+    data = Path(tempfile.mkdtemp(prefix="rastro-faults-", dir=root))
+    data.chmod(0o755)
+    program = make(data / "server")
+    with (data / "server.log").open("ab") as log:
         child = servers.start_child(program, log=log.fileno())
         servers.wait_until_up(program, child, limit=60)
 
-        @contextmanager
-        def restart() -> Iterator[None]:
-            nonlocal child
-            child.send_signal(signal.SIGQUIT)
+        def kill() -> None:
+            child.send_signal(signal.SIGQUIT if program.name == "postgres" else signal.SIGKILL)
             child.wait(timeout=30)
+
+        @contextmanager
+        def away() -> Iterator[None]:
+            nonlocal child
+            kill()
             yield
             child = servers.start_child(program, log=log.fileno())
             servers.wait_until_up(program, child, limit=60)
 
         try:
-            migrate(program.url.replace("postgresql://", "postgresql+psycopg://"))
-            yield program, restart
+            yield program, away
         finally:
-            child.send_signal(signal.SIGQUIT)
-            child.wait(timeout=30)
+            kill()
+            shutil.rmtree(data, ignore_errors=True)
