@@ -5,6 +5,7 @@ import random
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from redis import Redis
 from sqlalchemy import Engine
@@ -20,7 +21,15 @@ def run_demo(args: argparse.Namespace) -> int:
         engine = make_engine(settings.database_url)
         redis = make_redis(settings.redis_url, connect_timeout=5, timeout=10)
         try:
-            fill(engine, redis, links=args.links, clicks=args.clicks, days=args.days, say=print)
+            fill(
+                engine,
+                redis,
+                links=args.links,
+                clicks=args.clicks,
+                days=args.days,
+                zone=settings.tz_default,
+                say=print,
+            )
         finally:
             redis.close()
             engine.dispose()
@@ -28,7 +37,14 @@ def run_demo(args: argparse.Namespace) -> int:
 
 
 def fill(
-    engine: Engine, redis: Redis, *, links: int, clicks: int, days: int, say: Callable[[str], None]
+    engine: Engine,
+    redis: Redis,
+    *,
+    links: int,
+    clicks: int,
+    days: int,
+    zone: ZoneInfo,
+    say: Callable[[str], None],
 ) -> None:
     """Make example data and tell how far it is: on a terminal in one line that counts, else at the end."""
     from core.services.demo import make_demo
@@ -46,6 +62,7 @@ def fill(
         clicks=clicks,
         days=days,
         now=datetime.now(UTC),
+        zone=zone,
         rng=random.Random(),  # noqa: S311 (example data)
         progress=progress,
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
 
 from redis import Redis
 from sqlalchemy import Engine, func, select
@@ -47,7 +48,7 @@ def prepare(
             )
         republish_all(engine, redis)
         if with_demo:
-            _demo_once(engine, redis, sessions, say)
+            _demo_once(engine, redis, sessions, zone=settings.tz_default, say=say)
         return first
     finally:
         redis.close()
@@ -70,7 +71,12 @@ def _first_admin(sessions: sessionmaker[Session], folder: DataFolder, now: datet
 
 
 def _demo_once(
-    engine: Engine, redis: Redis, sessions: sessionmaker[Session], say: Callable[[str], None]
+    engine: Engine,
+    redis: Redis,
+    sessions: sessionmaker[Session],
+    *,
+    zone: ZoneInfo,
+    say: Callable[[str], None],
 ) -> None:
     with sessions() as session:
         if session.scalar(select(Link.id).limit(1)) is not None:
@@ -78,4 +84,4 @@ def _demo_once(
     from core.ops.demo import fill
 
     say("Making example links and clicks.")
-    fill(engine, redis, links=40, clicks=20_000, days=30, say=say)
+    fill(engine, redis, links=40, clicks=20_000, days=30, zone=zone, say=say)

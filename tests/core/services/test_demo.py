@@ -1,0 +1,108 @@
+"""Example data: links that work, clicks that add up, the same for the same random numbers."""
+
+import random
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from redis import Redis
+from sqlalchemy import Engine, select, text
+from sqlalchemy.orm import Session
+
+from core.contracts import keys, link_snapshot
+from core.db import reports
+from core.db.models import Domain, Link
+from core.services.demo import make_demo
+from tests.core.db.samples import at_of, counted, raw_clicks, rows
+
+pytestmark = pytest.mark.usefixtures("domain")
+
+ZONE = ZoneInfo("America/Sao_Paulo")
+
+
+def make(engine: Engine, valkey: Redis, now: datetime, *, seed: int = 1, clicks: int = 3000) -> list[int]:
+    return make_demo(
+        engine, valkey, links=25, clicks=clicks, days=20, now=now, rng=random.Random(seed), zone=ZONE
+    )
+
+
+def test_it_makes_links_that_trackers_know(engine: Engine, db: Session, valkey: Redis, now: datetime) -> None:
+    made = make(engine, valkey, now, clicks=0)
+    found = db.scalars(select(Link).order_by(Link.id)).all()
+    assert [link.id for link in found] == made
+    assert {link.state for link in found} == {"live", "paused"}
+    for link in found:
+        stands = valkey.get(keys.link(link.domain_id, link.slug_key))
+        assert isinstance(stands, bytes)
+        assert link_snapshot.decode(stands).url == link.url
+        assert link.campaign_id
+        assert link.created_at < now
+
+
+def test_it_makes_clicks_that_are_believable(
+    engine: Engine, db: Session, valkey: Redis, now: datetime
+) -> None:
+    told: list[tuple[int, int]] = []
+    make_demo(
+        engine,
+        valkey,
+        links=25,
+        clicks=3000,
+        days=20,
+        now=now,
+        rng=random.Random(1),
+        zone=ZONE,
+        progress=lambda done, total: told.append((done, total)),
+    )
+    assert told[-1] == (3000, 3000)
+    raw = raw_clicks(engine)
+    times = [at_of(row["id"]) for row in raw]
+    assert len(raw) == 3000
+    assert now - timedelta(days=20) <= min(times)
+    assert max(times) < now
+    clicks, uniques, bots, others = counted(raw)
+    assert 200 < bots < 550
+    assert clicks * 0.6 < uniques < clicks
+    assert others < 300
+    created = dict(rows(engine, "select id, created_at from links"))
+    assert all(created[row["link_id"]] <= at for row, at in zip(raw, times, strict=True))
+    summary = reports.summary(db, link_id=None, start=now - timedelta(days=30), end=now)
+    assert (summary.clicks, summary.uniques, summary.bots, summary.others) == (clicks, uniques, bots, others)
+    mobile = sum(row["device"] == "mobile" for row in raw)
+    assert mobile > 1500
+    assert sum(row["country"] == "BR" for row in raw) > 1800
+    assert sum(bool(row["utm_source"]) for row in raw) > 600
+
+
+def test_it_counts_its_clicks_as_accepted_so_that_the_books_balance(
+    engine: Engine, valkey: Redis, now: datetime
+) -> None:
+    make(engine, valkey, now)
+    accepted = {hour.decode(): int(count) for hour, count in valkey.hgetall(keys.ACCEPTED).items()}
+    stored = rows(
+        engine, "select to_char(hour at time zone 'UTC', 'YYYYMMDDHH24'), sum(stored) from books group by 1"
+    )
+    assert accepted == {hour: int(count) for hour, count in stored}
+
+
+def test_it_makes_the_same_for_the_same_random_numbers(engine: Engine, valkey: Redis, now: datetime) -> None:
+    def made() -> tuple[list[tuple[object, ...]], ...]:
+        with engine.begin() as connection:
+            connection.execute(
+                text("truncate links, clicks, link_visitors, rollup_totals restart identity cascade")
+            )
+        make(engine, valkey, now, clicks=200)
+        slugs = rows(engine, "select slug, title, url, state from links order by id")
+        return slugs, rows(engine, "select id, link_id, visitor, country, is_unique from clicks order by id")
+
+    assert made() == made()
+
+
+def test_it_bears_a_second_time(
+    engine: Engine, db: Session, valkey: Redis, now: datetime, domain: Domain
+) -> None:
+    make(engine, valkey, now, clicks=200)
+    assert len(make(engine, valkey, now, seed=2, clicks=100)) == 25
+    assert len(raw_clicks(engine)) == 300
+    slugs = db.scalars(select(Link.slug_key).where(Link.domain_id == domain.id)).all()
+    assert len(slugs) == len(set(slugs)) == 50
