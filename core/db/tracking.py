@@ -147,6 +147,7 @@ class RollupTotal(Base):
     __table_args__ = (
         CheckConstraint("clicks >= 0 and uniques >= 0 and bots >= 0 and others >= 0", name="counts"),
         CheckConstraint("shard between 0 and 15", name="shard"),
+        Index("ix_rollup_totals_slot", "slot", postgresql_using="brin"),  # a week of all links, for a few kB
     )
 
     link_id: Mapped[int] = mapped_column(BigInteger, primary_key=True)

@@ -175,6 +175,7 @@ def upgrade() -> None:
         sa.CheckConstraint("shard between 0 and 15", name=op.f("ck_rollup_totals_shard")),
         sa.PrimaryKeyConstraint("link_id", "slot", "shard", name=op.f("pk_rollup_totals")),
     )
+    op.create_index("ix_rollup_totals_slot", "rollup_totals", ["slot"], unique=False, postgresql_using="brin")
     op.create_table(
         "schedule",
         sa.Column("name", sa.Text(), nullable=False),
