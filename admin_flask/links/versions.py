@@ -6,8 +6,9 @@ from datetime import datetime
 
 from flask_babel import gettext
 
-from admin_flask.filters import ago
-from admin_flask.held import db
+from admin_flask.access import zone
+from admin_flask.filters import ago, when
+from admin_flask.held import db, moment
 from core.db.models import LinkHistory
 from core.services.audit import names_of
 from core.services.links import StaleVersion, fields_of, history_of
@@ -39,7 +40,7 @@ class Conflict:
 
     version: int
     who: str
-    at: datetime
+    when: str
     rows: list[Difference]
 
 
@@ -92,7 +93,7 @@ def conflict_of(
         for name, label in labels().items()
         if name in mine and theirs[name] != mine[name]
     ]
-    return Conflict(stale.current.version, stale.editor, stale.at, rows)
+    return Conflict(stale.current.version, stale.editor, _when(stale.at), rows)
 
 
 def labels() -> dict[str, str]:
@@ -107,6 +108,13 @@ def labels() -> dict[str, str]:
         "notes": gettext("Notes"),
         "state": gettext("State"),
     }
+
+
+def _when(at: datetime) -> str:
+    here = at.astimezone(zone())
+    if here.date() == moment().astimezone(zone()).date():
+        return gettext("at %(time)s", time=here.strftime("%H:%M"))
+    return gettext("on %(day)s", day=when(at))
 
 
 def _deed(row: LinkHistory) -> str:
