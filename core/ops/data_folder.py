@@ -142,10 +142,10 @@ def postgres_home(folder: DataFolder) -> Path:
             "A folder above it lost its right to be entered; give it back (chmod o+x)."
         )
     place = SHARED_ROOT / "data" / secrets.token_hex(8)
-    for step in (SHARED_ROOT, SHARED_ROOT / "data", place):
+    for step, mode in ((SHARED_ROOT, 0o755), (SHARED_ROOT / "data", 0o755), (place, 0o700)):
         if not step.exists():
             step.mkdir(parents=True)
-            step.chmod(0o755)
+            step.chmod(mode)  # whatever our umask is
     write_private(folder.where, f"{place}\n")
     return place
 

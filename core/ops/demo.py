@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from core.db.engine import make_engine
 from core.ops.connect import servers
+from core.services.demo import make_demo
 from core.services.redis_client import make_redis
 
 
@@ -47,8 +48,6 @@ def fill(
     say: Callable[[str], None],
 ) -> None:
     """Make example data and tell how far it is: on a terminal in one line that counts, else at the end."""
-    from core.services.demo import make_demo
-
     live = sys.stdout.isatty()
 
     def progress(done: int, total: int) -> None:

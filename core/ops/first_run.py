@@ -81,7 +81,7 @@ def _demo_once(
     with sessions() as session:
         if session.scalar(select(Link.id).limit(1)) is not None:
             return
-    from core.ops.demo import fill
+    from core.ops.demo import fill  # loads a good part of the product; wanted once
 
     say("Making example links and clicks.")
     fill(engine, redis, links=40, clicks=20_000, days=30, zone=zone, say=say)

@@ -103,7 +103,8 @@ def test_it_keeps_the_database_elsewhere_when_a_parent_is_closed(
     folder = open_folder(closed / "var")
     place = postgres_home(folder)
     assert place.is_relative_to(reachable / "shared" / "data")
-    assert servers.reachable_by(servers.SERVER_USER, place)
+    assert servers.reachable_by(servers.SERVER_USER, place.parent)
+    assert stat.S_IMODE(place.stat().st_mode) == 0o700
     assert stat.S_IMODE(closed.stat().st_mode) == 0o700
     assert postgres_home(folder) == place
     shutil.rmtree(place)
