@@ -157,8 +157,9 @@ def lift_revisions(connection: Connection, *, above: int) -> None:
     Needed after PostgreSQL was restored from a backup while Redis kept what came later: without it Redis would hold
     on to the old snapshots for ever.
     """
-    last = connection.scalar(text("select last_value from snapshot_revision"))
-    if last is None or last <= above:
+    drawn = "select case when is_called then last_value else last_value - 1 end from snapshot_revision"
+    last = connection.scalar(text(drawn)) or 0
+    if last < above:
         log.warning("revisions_lifted from=%s to=%s", last, above + 1000)
         connection.execute(text("select setval('snapshot_revision', :value)"), {"value": above + 1000})
 
