@@ -17,7 +17,7 @@ class DomainSnapshot(
     host: str = ""
     case_sensitive: bool = False
     brand: str = ""
-    schema: int = SCHEMA
+    schema: int = 1  # what is left out means 1, for ever; `encode` writes the schema of this release
 
     @property
     def is_tombstone(self) -> bool:
@@ -26,7 +26,7 @@ class DomainSnapshot(
 
 def encode(snapshot: DomainSnapshot, *, revision: int) -> bytes:
     """The bytes that stand in Redis."""
-    return frame(revision, _encoder.encode(snapshot))
+    return frame(revision, _encoder.encode(msgspec.structs.replace(snapshot, schema=SCHEMA)))
 
 
 def decode(framed: bytes) -> DomainSnapshot:

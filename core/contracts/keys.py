@@ -77,12 +77,19 @@ def domain(host: str) -> str:
 RATE_LIMITS = "rastro:limit"
 """Prefix of the counters of sign-in and API attempts; each lives as long as its window, a minute."""
 
+API_RATE_TTL_S = 120
+
 FORM_DRAFT_TTL_S = 3600
 
 
 def form_draft(person_id: int, token: str) -> str:
     """What a person typed into a form whose session had ended, until the form shows it again (FORM_DRAFT_TTL_S)."""
     return f"rastro:draft:{person_id}:{token}"
+
+
+def api_rate(key_id: int, minute: int) -> str:
+    """Requests of an API key in one minute, counted from 1970 (API_RATE_TTL_S)."""
+    return f"{RATE_LIMITS}:api:{key_id}:{minute}"
 
 
 def link_of(name: bytes) -> tuple[int, str]:

@@ -14,12 +14,12 @@ class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     args: tuple[int | float | str | bool | None, ...] = ()
     attempts: int = 0
     enqueued_ms: int = 0
-    version: int = VERSION
+    version: int = 1  # what is left out means 1, for ever; `encode` writes the version of this release
 
 
 def encode(message: TaskMessage) -> bytes:
     """The bytes of a stream entry's field."""
-    return _encoder.encode(message)
+    return _encoder.encode(msgspec.structs.replace(message, version=VERSION))
 
 
 def decode(data: bytes) -> TaskMessage:

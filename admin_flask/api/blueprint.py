@@ -1,0 +1,44 @@
+"""The API's blueprint, and the one way to put a view on it: with a key, rights, arguments and answer."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from flask_smorest import Blueprint
+from marshmallow import RAISE, Schema
+
+from admin_flask.api.guard import with_key
+
+blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+
+ID = "<int(max=9223372036854775807):link_id>"
+"""A link's id in an address: a larger number is no id, and so a 404."""
+
+_View = TypeVar("_View", bound=Callable[..., object])
+
+
+def serve(
+    rule: str,
+    permission: str,
+    *,
+    method: str = "GET",
+    query: type[Schema] | None = None,
+    body: type[Schema] | None = None,
+    gives: type[Schema] | None = None,
+    status: int = 200,
+) -> Callable[[_View], _View]:
+    """Serve `rule` below /api/v1 to keys whose role has `permission`.
+
+    The view gets what `query` or `body` describe as its first argument, and returns what `gives` describes. The key is
+    looked at first, so that a stranger learns nothing from what is said about fields.
+    """
+
+    def register(view: _View) -> _View:
+        described = blueprint.response(status, gives)(view)
+        if query is not None:
+            described = blueprint.arguments(query, location="query", unknown=RAISE)(described)
+        if body is not None:
+            described = blueprint.arguments(body)(described)
+        blueprint.route(rule, methods=[method])(with_key(permission)(described))
+        return view
+
+    return register

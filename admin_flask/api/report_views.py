@@ -1,0 +1,108 @@
+"""Reports by the API: summary, timeseries, breakdown, and the clicks themselves."""
+
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from admin_flask.api.blueprint import serve
+from admin_flask.api.problems import FieldProblem
+from admin_flask.api.schemas import (
+    BreakdownOut,
+    BreakdownQuery,
+    ClickPageOut,
+    ClicksQuery,
+    RangeQuery,
+    SeriesOut,
+    SeriesQuery,
+    SummaryOut,
+)
+from admin_flask.api.shapes import breakdown_json, click_json, point_json, summary_json
+from admin_flask.held import db, held, moment
+from core.db import reports
+from core.domain.periods import Period, parse_period
+from core.services.links import get_link
+
+
+@serve("/reports/summary", "reports.view", query=RangeQuery, gives=SummaryOut)
+def summary(query: dict[str, Any]) -> dict[str, Any]:
+    """The figures of one link, or of all together."""
+    link_id, (period, zone) = _link_id(query), _range(query)
+    counts = reports.summary(db.session(), link_id=link_id, start=period.start, end=period.end)
+    return {**_head(link_id, period, zone), **summary_json(counts)}
+
+
+@serve("/reports/timeseries", "reports.view", query=SeriesQuery, gives=SeriesOut)
+def timeseries(query: dict[str, Any]) -> dict[str, Any]:
+    """Counts per hour, day, week or month of `tz`, empty buckets present."""
+    link_id, (period, zone) = _link_id(query), _range(query)
+    points = reports.timeseries(
+        db.session(),
+        link_id=link_id,
+        start=period.start,
+        end=period.end,
+        interval=query["interval"],
+        zone=zone,
+    )
+    return {
+        **_head(link_id, period, zone),
+        "interval": query["interval"],
+        "tz": str(zone),
+        "points": [point_json(point, zone) for point in points],
+    }
+
+
+@serve("/reports/breakdown", "reports.view", query=BreakdownQuery, gives=BreakdownOut)
+def breakdown(query: dict[str, Any]) -> dict[str, Any]:
+    """Counts per value of a dimension, over the whole days of the organisation's zone that the range touches."""
+    link_id, (period, _) = _link_id(query), _range(query)
+    first, last = period.days(held().settings.tz_default)
+    found = reports.breakdown(
+        db.session(),
+        link_id=link_id,
+        kind=query["by"],
+        first_day=first,
+        last_day=last,
+        limit=query["limit"],
+    )
+    days = {"first_day": first.isoformat(), "last_day": last.isoformat()}
+    return {"link_id": link_id, "by": query["by"], **days, **breakdown_json(found)}
+
+
+@serve("/clicks", "clicks.view", query=ClicksQuery, gives=ClickPageOut)
+def clicks(query: dict[str, Any]) -> dict[str, Any]:
+    """Clicks one by one, the newest first, with the reason where one was not counted."""
+    limit = query["limit"]
+    rows = reports.recent_clicks(
+        db.session(), link_id=_link_id(query), before=query.get("cursor"), limit=limit + 1
+    )
+    more = str(rows[limit - 1].id) if len(rows) > limit else None
+    return {"items": [click_json(row) for row in rows[:limit]], "next": more}
+
+
+def _link_id(query: dict[str, Any]) -> int | None:
+    """The link that is asked about, deleted ones too: their clicks stay."""
+    link_id: int | None = query.get("link_id")
+    return None if link_id is None else get_link(db.session(), link_id=link_id, deleted_too=True).id
+
+
+def _range(query: dict[str, Any]) -> tuple[Period, ZoneInfo]:
+    zone = _zone(query["tz"])
+    return parse_period(query["from_text"], query["to_text"], now=moment(), zone=zone), zone
+
+
+def _zone(name: str) -> ZoneInfo:
+    if not name:
+        return held().settings.tz_default
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise FieldProblem(
+            "tz", "There is no such time zone; write one such as America/Sao_Paulo."
+        ) from error
+
+
+def _head(link_id: int | None, period: Period, zone: ZoneInfo) -> dict[str, Any]:
+    return {
+        "link_id": link_id,
+        "from": period.start.astimezone(zone).isoformat(),
+        "to": period.end.astimezone(zone).isoformat(),
+    }

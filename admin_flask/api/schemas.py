@@ -1,0 +1,283 @@
+"""What the API takes and gives, by field. Unknown fields and other types are refused."""
+
+from typing import Any
+
+from flask_smorest import Api
+from marshmallow import Schema, ValidationError, fields, validate
+
+from core.db.tracking import DIMENSIONS
+from core.domain.periods import INTERVALS
+from core.services.link_list import SORTS
+
+_LARGEST = 2**63 - 1
+STATES = ("live", "paused", "archived")
+
+
+class Number(fields.Integer):
+    """A whole number that a database holds; true and "7" are none in a body, "7" is one in a query."""
+
+    def __init__(
+        self, *, least: int = 1, most: int = _LARGEST, in_query: bool = False, **kwargs: Any
+    ) -> None:
+        bounds = validate.Range(least, most, error="This must be a whole number from {min} to {max}.")
+        super().__init__(strict=not in_query, validate=bounds, **kwargs)
+
+    def _validated(self, value: Any) -> int:
+        if isinstance(value, bool) or (self.strict and not isinstance(value, int)):
+            raise self.make_error("invalid", input=value)
+        try:
+            return super()._validated(value)
+        except (OverflowError, ValueError) as error:
+            if isinstance(error, ValidationError):
+                raise
+            raise self.make_error("invalid", input=value) from error
+
+
+def _one_of(values: tuple[str, ...]) -> validate.OneOf:
+    return validate.OneOf(values, error=f"This must be one of {', '.join(filter(None, values))}.")
+
+
+class LinkFields(Schema):
+    """The fields of a link that may be set beside its destination."""
+
+    slug = fields.String(metadata={"description": "1 to 64 letters, digits, - and _; random when left out"})
+    domain = fields.String(
+        metadata={"description": "host of one of your domains; the default one when left out"}
+    )
+    title = fields.String()
+    notes = fields.String()
+    campaign_id = Number(allow_none=True)
+    tags = fields.List(fields.String())
+
+
+class NewLink(LinkFields):
+    """A link to be made."""
+
+    url = fields.String(required=True, metadata={"description": "http or https address, at most 8,192 bytes"})
+
+
+class LinkChanges(LinkFields):
+    """The fields that are given are changed; with `version`, only while it is the link's."""
+
+    url = fields.String()
+    state = fields.String(validate=_one_of(STATES))
+    version = Number()
+
+
+class LinkQuery(Schema):
+    """Which links, in which order, which page."""
+
+    search = fields.String(load_default="")
+    state = fields.String(load_default="", validate=_one_of(("", *STATES, "deleted", "all")))
+    domain = fields.String()
+    campaign_id = Number(in_query=True)
+    tag = fields.String(load_default="")
+    owner_id = Number(in_query=True)
+    sort = fields.String(load_default="created", validate=_one_of(SORTS))
+    order = fields.String(load_default="desc", validate=_one_of(("asc", "desc")))
+    page = Number(load_default=1, most=10_000_000, in_query=True)
+    limit = Number(load_default=50, most=200, in_query=True)
+
+
+class DeleteQuery(Schema):
+    """Delete only this version."""
+
+    version = Number(in_query=True)
+
+
+class RangeQuery(Schema):
+    """A range of time: RFC 3339, or plain dates in `tz`; `from` inclusive, `to` exclusive; the last 7 days when left
+    out. Without `link_id`: all links together."""
+
+    link_id = Number(in_query=True)
+    from_text = fields.String(load_default="", data_key="from")
+    to_text = fields.String(load_default="", data_key="to")
+    tz = fields.String(load_default="")
+
+
+class SeriesQuery(RangeQuery):
+    """A range, and how it is cut."""
+
+    interval = fields.String(load_default="day", validate=_one_of(INTERVALS))
+
+
+class BreakdownQuery(RangeQuery):
+    """A range, and by what it is told apart."""
+
+    by = fields.String(required=True, validate=_one_of(DIMENSIONS))
+    limit = Number(load_default=10, most=100, in_query=True)
+
+
+class ClicksQuery(Schema):
+    """The newest clicks first; `cursor` is `next` of the page before."""
+
+    link_id = Number(in_query=True)
+    cursor = fields.UUID(error_messages={"invalid_uuid": "This is no cursor that the API gave."})
+    limit = Number(load_default=50, most=200, in_query=True)
+
+
+class LinkOut(Schema):
+    """A link."""
+
+    id = fields.Integer()
+    short_url = fields.String()
+    domain = fields.String()
+    slug = fields.String()
+    url = fields.String()
+    title = fields.String()
+    notes = fields.String()
+    state = fields.String()
+    campaign_id = fields.Integer(allow_none=True)
+    tags = fields.List(fields.String())
+    owner_id = fields.Integer(allow_none=True)
+    version = fields.Integer()
+    created_at = fields.String()
+    updated_at = fields.String()
+
+
+class LinkRowOut(LinkOut):
+    """A link in a list; `clicks` are people's of the last 7 days."""
+
+    clicks = fields.Integer()
+
+
+class LinkPageOut(Schema):
+    """One page of links."""
+
+    items = fields.List(fields.Nested(LinkRowOut))
+    total = fields.Integer()
+    page = fields.Integer()
+    pages = fields.Integer()
+
+
+class MoneyOut(Schema):
+    """An amount."""
+
+    amount = fields.String()
+    currency = fields.String()
+
+
+class SummaryOut(Schema):
+    """`clicks` are people's, `bots` all others; together they are every redirect. `others` were not redirected."""
+
+    link_id = fields.Integer(allow_none=True)
+    from_ = fields.String(data_key="from", attribute="from")
+    to = fields.String()
+    clicks = fields.Integer()
+    uniques = fields.Integer()
+    bots = fields.Integer()
+    others = fields.Integer()
+    conversions = fields.Integer()
+    revenue = fields.Nested(MoneyOut)
+
+
+class CountsOut(Schema):
+    """Counts."""
+
+    clicks = fields.Integer()
+    uniques = fields.Integer()
+    bots = fields.Integer()
+
+
+class PointOut(CountsOut):
+    """A bucket."""
+
+    start = fields.String()
+
+
+class SeriesOut(Schema):
+    """Every bucket of the range, empty ones too."""
+
+    link_id = fields.Integer(allow_none=True)
+    from_ = fields.String(data_key="from", attribute="from")
+    to = fields.String()
+    interval = fields.String()
+    tz = fields.String()
+    points = fields.List(fields.Nested(PointOut))
+
+
+class BreakdownRowOut(CountsOut):
+    """Counts of one value; "" is none or unknown."""
+
+    value = fields.String()
+
+
+class BreakdownOut(Schema):
+    """Counts over whole days of the organisation's zone; `rows` and `rest` add up to all."""
+
+    link_id = fields.Integer(allow_none=True)
+    by = fields.String()
+    first_day = fields.String()
+    last_day = fields.String()
+    rows = fields.List(fields.Nested(BreakdownRowOut))
+    rest = fields.Nested(CountsOut)
+
+
+class ClickOut(Schema):
+    """A click; `reason` says in a word why it was not counted."""
+
+    id = fields.String()
+    link_id = fields.Integer()
+    at = fields.String()
+    outcome = fields.String()
+    counted = fields.Boolean()
+    reason = fields.String()
+    unique = fields.Boolean()
+    country = fields.String()
+    device = fields.String()
+    browser = fields.String()
+    os = fields.String()
+    language = fields.String()
+    referrer_host = fields.String()
+
+
+class ClickPageOut(Schema):
+    """Clicks, and the cursor of the next page (null at the end)."""
+
+    items = fields.List(fields.Nested(ClickOut))
+    next = fields.String(allow_none=True)
+
+
+class DomainOut(Schema):
+    """A host that short links live on."""
+
+    id = fields.Integer()
+    host = fields.String()
+    brand = fields.String()
+    is_default = fields.Boolean()
+    case_sensitive = fields.Boolean()
+    links = fields.Integer()
+    created_at = fields.String()
+
+
+class DomainListOut(Schema):
+    """Every domain, the default first."""
+
+    items = fields.List(fields.Nested(DomainOut))
+
+
+class FieldErrorOut(Schema):
+    """What is wrong with one field."""
+
+    field = fields.String()
+    message = fields.String()
+
+
+class ProblemOut(Schema):
+    """An error (RFC 9457). `errors` with 422 and 409; `code` with 409: slug_taken or stale_version."""
+
+    type = fields.String()
+    title = fields.String()
+    status = fields.Integer()
+    detail = fields.String()
+    code = fields.String()
+    errors = fields.List(fields.Nested(FieldErrorOut))
+
+
+class RastroApi(Api):  # type: ignore[misc]
+    """Flask-smorest for the arguments and the description alone: errors are answered by `problems`."""
+
+    ERROR_SCHEMA = ProblemOut
+
+    def _register_error_handlers(self) -> None:
+        return None

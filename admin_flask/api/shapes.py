@@ -1,0 +1,103 @@
+"""Rows as the API shows them: plain values, ready for JSON."""
+
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from admin_flask.held import held
+from core.db.models import Link
+from core.db.reports import Breakdown, ClickRow, Point, Summary
+from core.services.domains import DomainRow
+from core.services.links import short_url
+
+REPORTING_CURRENCY = "USD"
+"""Amounts are given in this currency; before conversions are counted every amount is zero."""
+
+
+def link_json(link: Link) -> dict[str, Any]:
+    """A link with everything that may be set."""
+    return {
+        "id": link.id,
+        "short_url": short_url(link, held().settings),
+        "domain": link.domain.host,
+        "slug": link.slug,
+        "url": link.url,
+        "title": link.title,
+        "notes": link.notes,
+        "state": link.state,
+        "campaign_id": link.campaign_id,
+        "tags": [tag.name for tag in link.tags],
+        "owner_id": link.owner_id,
+        "version": link.version,
+        "created_at": link.created_at.isoformat(),
+        "updated_at": link.updated_at.isoformat(),
+    }
+
+
+def domain_json(row: DomainRow) -> dict[str, Any]:
+    """A domain."""
+    return {
+        "id": row.id,
+        "host": row.host,
+        "brand": row.brand,
+        "is_default": row.is_default,
+        "case_sensitive": row.case_sensitive,
+        "links": row.links,
+        "created_at": row.created_at.isoformat(),
+    }
+
+
+def summary_json(counts: Summary) -> dict[str, Any]:
+    """The figures of a range. Conversions are not counted yet, so they and their revenue are zero."""
+    return {
+        "clicks": counts.clicks,
+        "uniques": counts.uniques,
+        "bots": counts.bots,
+        "others": counts.others,
+        "conversions": 0,
+        "revenue": {"amount": "0.00", "currency": REPORTING_CURRENCY},
+    }
+
+
+def point_json(point: Point, zone: ZoneInfo) -> dict[str, Any]:
+    """A bucket; its start is written in the zone that was asked for."""
+    return {
+        "start": _in(point.start, zone),
+        "clicks": point.clicks,
+        "uniques": point.uniques,
+        "bots": point.bots,
+    }
+
+
+def breakdown_json(found: Breakdown) -> dict[str, Any]:
+    """Rows with the most clicks, and all others together."""
+    return {
+        "rows": [
+            {"value": row.value, "clicks": row.clicks, "uniques": row.uniques, "bots": row.bots}
+            for row in found.rows
+        ],
+        "rest": {"clicks": found.rest.clicks, "uniques": found.rest.uniques, "bots": found.rest.bots},
+    }
+
+
+def click_json(click: ClickRow) -> dict[str, Any]:
+    """One click, and why it was not counted, where it was not."""
+    return {
+        "id": str(click.id),
+        "link_id": click.link_id,
+        "at": click.at.isoformat(),
+        "outcome": click.outcome,
+        "counted": click.counted,
+        "reason": click.reason,
+        "unique": click.unique,
+        "country": click.country,
+        "device": click.device,
+        "browser": click.browser,
+        "os": click.os,
+        "language": click.language,
+        "referrer_host": click.referrer_host,
+    }
+
+
+def _in(moment: datetime, zone: ZoneInfo) -> str:
+    return moment.astimezone(zone).isoformat()

@@ -1,0 +1,241 @@
+"""Links by the API: made, listed, read, changed, deleted, and everything that can be wrong with them."""
+
+from typing import Any
+
+import pytest
+from redis import Redis
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from core.contracts import keys, link_snapshot
+from core.db.models import Campaign, Domain, Link, LinkHistory
+from core.services import domains
+from core.services.actor import COMMAND
+from tests.admin_flask.api.conftest import Caller, errors, problem
+from tests.admin_flask.conftest import MORNING
+
+URL = "https://example.com/tv?a=b#c"
+
+
+def test_it_makes_a_link(api: Caller, db: Session, domain: Domain, valkey: Redis) -> None:
+    answer = api.post("/links", url=URL, slug="BF-TV", title="Smart TV", notes="n", tags=["Sale", "tv"])
+    assert answer.status_code == 201
+    body = answer.get_json()
+    link = db.scalars(select(Link)).one()
+    assert answer.headers["Location"] == f"/api/v1/links/{link.id}"
+    assert body == {
+        "id": link.id,
+        "short_url": "https://go.example.com/BF-TV",
+        "domain": "go.example.com",
+        "slug": "BF-TV",
+        "url": URL,
+        "title": "Smart TV",
+        "notes": "n",
+        "state": "live",
+        "campaign_id": None,
+        "tags": ["sale", "tv"],
+        "owner_id": None,
+        "version": 1,
+        "created_at": "2026-11-27T12:00:00+00:00",
+        "updated_at": "2026-11-27T12:00:00+00:00",
+    }
+    framed = valkey.get(keys.link(domain.id, "bf-tv"))
+    assert isinstance(framed, bytes) and link_snapshot.decode(framed).url == URL
+    assert db.scalars(select(LinkHistory.actor)).one().startswith("key:")
+
+
+def test_it_chooses_a_slug_and_a_domain(api: Caller, db: Session) -> None:
+    domains.add_domain(db, host="b.example.com", actor=COMMAND, now=MORNING)
+    body = api.post("/links", url=URL, domain="B.example.com.").get_json()
+    assert body["domain"] == "b.example.com" and len(body["slug"]) == 7
+    assert body["short_url"] == f"https://b.example.com/{body['slug']}"
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({}, {"url"}),
+        ({"url": None}, {"url"}),
+        ({"url": 7}, {"url"}),
+        ({"url": ["https://example.com"]}, {"url"}),
+        ({"url": "javascript:alert(1)"}, {"url"}),
+        ({"url": "https://u:p@example.com"}, {"url"}),
+        ({"url": "https://GO.example.com:8080/x"}, {"url"}),
+        ({"url": "https://example.com/" + "x" * 8192}, {"url"}),
+        ({"url": "https://example.com/\ud800"}, {"url"}),
+        ({"url": URL, "slug": "a b"}, {"slug"}),
+        ({"url": URL, "slug": "robots.txt"}, {"slug"}),
+        ({"url": URL, "slug": "x" * 65}, {"slug"}),
+        ({"url": URL, "slug": 7}, {"slug"}),
+        ({"url": URL, "title": "x" * 201}, {"title"}),
+        ({"url": URL, "title": "a\u0000b"}, {"title"}),
+        ({"url": URL, "title": True}, {"title"}),
+        ({"url": URL, "notes": {}}, {"notes"}),
+        ({"url": URL, "tags": "sale"}, {"tags"}),
+        ({"url": URL, "tags": ["a", 7]}, {"tags.1"}),
+        ({"url": URL, "tags": ["x" * 51]}, {"tags"}),
+        ({"url": URL, "domain": "nobody.example.com"}, {"domain"}),
+        ({"url": URL, "domain": ""}, {"domain"}),
+        ({"url": URL, "campaign_id": 99}, {"campaign_id"}),
+        ({"url": URL, "campaign_id": "1"}, {"campaign_id"}),
+        ({"url": URL, "campaign_id": True}, {"campaign_id"}),
+        ({"url": URL, "campaign_id": 1.5}, {"campaign_id"}),
+        ({"url": URL, "campaign_id": 10**30}, {"campaign_id"}),
+        ({"url": URL, "colour": "red"}, {"colour"}),
+        ({"url": URL, "id": 7, "version": 3}, {"id", "version"}),
+        ({"url": 7, "slug": 8, "x": 9}, {"url", "slug", "x"}),
+    ],
+)
+def test_it_names_the_fields_that_are_wrong(
+    api: Caller, db: Session, fields: dict[str, Any], wrong: set[str]
+) -> None:
+    answer = api.send("POST", "/links", json=fields)
+    found = errors(answer)
+    assert set(found) == wrong
+    assert all(message.endswith(".") or "Did you mean" in message for message in found.values())
+    assert db.scalars(select(Link)).all() == []
+
+
+def test_it_suggests_the_address_that_was_meant(api: Caller) -> None:
+    body = problem(api.post("/links", url="example.com/x"))
+    assert body["suggestion"] == "https://example.com/x"
+
+
+@pytest.mark.parametrize("text", ["", "{", "nonsense", '{"url": "a"', "\xff\xfe"])
+def test_it_says_when_the_body_is_no_json(api: Caller, text: str) -> None:
+    answer = api.send("POST", "/links", data=text.encode("latin-1"), content_type="application/json")
+    assert problem(answer)["status"] in (400, 422)
+
+
+@pytest.mark.parametrize("body", [[], "text", 7, True])
+def test_it_wants_an_object(api: Caller, body: object) -> None:
+    assert problem(api.send("POST", "/links", json=body))["status"] in (400, 422)
+
+
+@pytest.mark.parametrize(
+    "kind", ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", None]
+)
+def test_it_wants_json(api: Caller, kind: str | None) -> None:
+    answer = api.send("POST", "/links", data="url=https://example.com", content_type=kind)
+    assert problem(answer)["status"] == 415
+
+
+def test_it_says_whose_a_taken_slug_is(api: Caller) -> None:
+    first = api.post("/links", url=URL, slug="bf-tv", title="Smart TV 4K").get_json()
+    for answer in (
+        api.post("/links", url=URL, slug="BF-TV"),
+        api.patch(f"/links/{api.post('/links', url=URL).get_json()['id']}", slug="bf-tv"),
+    ):
+        body = problem(answer)
+        assert (answer.status_code, body["code"], body["link_id"]) == (409, "slug_taken", first["id"])
+        assert body["suggestion"].lower() == "bf-tv-2"
+        assert body["errors"][0]["field"] == "slug" and "Smart TV 4K" in body["detail"]
+
+
+def test_it_changes_only_what_is_given(api: Caller, db: Session, domain: Domain, valkey: Redis) -> None:
+    campaign = Campaign(name="Black Friday")
+    db.add(campaign)
+    db.commit()
+    made = api.post("/links", url=URL, slug="a", title="T", tags=["x"]).get_json()
+    path = f"/links/{made['id']}"
+    body = api.patch(path, url="https://example.com/new", campaign_id=campaign.id, version=1).get_json()
+    assert (body["version"], body["title"], body["tags"]) == (2, "T", ["x"])
+    assert (body["url"], body["campaign_id"]) == ("https://example.com/new", campaign.id)
+    framed = valkey.get(keys.link(domain.id, "a"))
+    assert isinstance(framed, bytes) and link_snapshot.decode(framed).url == "https://example.com/new"
+    body = api.patch(path, campaign_id=None, state="paused", tags=[]).get_json()
+    assert (body["version"], body["campaign_id"], body["state"], body["tags"]) == (3, None, "paused", [])
+    framed = valkey.get(keys.link(domain.id, "a"))
+    assert isinstance(framed, bytes) and link_snapshot.decode(framed).state == "paused"
+    assert api.get(path).get_json() == body
+    assert api.send("PATCH", path, json={}).get_json()["version"] == 3
+
+
+def test_it_refuses_a_stale_version_and_shows_the_link_of_now(api: Caller) -> None:
+    made = api.post("/links", url=URL, slug="a").get_json()
+    path = f"/links/{made['id']}"
+    api.patch(path, title="First", version=1)
+    answer = api.patch(path, title="Second", version=1)
+    body = problem(answer)
+    assert (answer.status_code, body["code"]) == (409, "stale_version")
+    assert (body["current"]["title"], body["current"]["version"]) == ("First", 2)
+    assert body["editor"] == "marketer's key"
+    assert problem(api.delete(f"{path}?version=1"))["status"] == 409
+    assert api.get(path).get_json()["title"] == "First"
+
+
+@pytest.mark.parametrize(
+    ("fields", "wrong"),
+    [
+        ({"state": "deleted"}, "state"),
+        ({"state": "gone"}, "state"),
+        ({"version": 0}, "version"),
+        ({"version": "1"}, "version"),
+        ({"version": True}, "version"),
+        ({"slug": ""}, "slug"),
+        ({"url": ""}, "url"),
+        ({"domain": None}, "domain"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_it_refuses_changes_that_make_no_link(api: Caller, fields: dict[str, Any], wrong: str) -> None:
+    made = api.post("/links", url=URL, slug="a").get_json()
+    assert set(errors(api.send("PATCH", f"/links/{made['id']}", json=fields))) == {wrong}
+    assert api.get(f"/links/{made['id']}").get_json() == made
+
+
+def test_it_deletes(api: Caller, domain: Domain, valkey: Redis) -> None:
+    made = api.post("/links", url=URL, slug="a").get_json()
+    path = f"/links/{made['id']}"
+    answer = api.delete(path)
+    assert (answer.status_code, answer.get_data()) == (204, b"")
+    framed = valkey.get(keys.link(domain.id, "a"))
+    assert isinstance(framed, bytes) and link_snapshot.decode(framed).state == "gone"
+    for again in (api.get(path), api.delete(path), api.patch(path, title="x")):
+        assert problem(again)["status"] == 404
+    assert problem(api.post("/links", url=URL, slug="a"))["code"] == "slug_taken"
+    assert api.get("/reports/summary", link_id=made["id"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "number", ["0", "99", "9223372036854775807", "9223372036854775808", "x", "-1", "1.5"]
+)
+def test_it_finds_no_other_link(api: Caller, number: str) -> None:
+    assert problem(api.get(f"/links/{number}"))["status"] == 404
+
+
+def test_it_lists_finds_and_pages(api: Caller) -> None:
+    for number in range(5):
+        api.post("/links", url=f"{URL}{number}", slug=f"s{number}", title=f"Title {number}", tags=["x"])
+    first = api.get("/links").get_json()["items"][0]
+    assert first["slug"] == "s4" and first["clicks"] == 0 and first["version"] == 1
+    page = api.get("/links", limit=2, page=2, sort="title", order="asc").get_json()
+    assert [item["slug"] for item in page["items"]] == ["s2", "s3"]
+    assert (page["total"], page["page"], page["pages"]) == (5, 2, 3)
+    assert [item["slug"] for item in api.get("/links", search="title 3").get_json()["items"]] == ["s3"]
+    api.patch(f"/links/{first['id']}", state="archived")
+    api.delete(f"/links/{first['id'] - 1}")
+    totals = {
+        state: api.get("/links", state=state).get_json()["total"] for state in ("", "live", "archived", "all")
+    }
+    assert totals == {"": 4, "live": 3, "archived": 1, "all": 5}
+    assert api.get("/links", domain="go.example.com", tag="X").get_json()["total"] == 4
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong"),
+    [
+        ({"page": "0"}, "page"),
+        ({"page": "x"}, "page"),
+        ({"limit": "201"}, "limit"),
+        ({"limit": "9" * 5000}, "limit"),
+        ({"sort": "clicks;drop"}, "sort"),
+        ({"order": "up"}, "order"),
+        ({"state": "gone"}, "state"),
+        ({"domain": "x.example.com"}, "domain"),
+        ({"campaign_id": "-1"}, "campaign_id"),
+        ({"serch": "x"}, "serch"),
+    ],
+)
+def test_it_names_what_is_wrong_in_a_query(api: Caller, query: dict[str, str], wrong: str) -> None:
+    assert set(errors(api.get("/links", **query))) == {wrong}
