@@ -1,0 +1,48 @@
+"""`./rastro bench [redirect|ingest] [--quick]`: how fast, measured on this machine and beside something known.
+
+Starts servers of its own, durable like those of `rastro up`, in a folder that it removes. Only ratios within one run
+say something; figures of two runs, or of two machines, do not compare.
+"""
+
+import argparse
+import os
+import platform
+import shlex
+import sys
+from collections.abc import Callable
+
+from tests.bench import ingest, redirect
+from tests.bench.stand import Stand, stand
+
+BENCHMARKS: dict[str, Callable[[Stand, argparse.Namespace], None]] = {
+    "redirect": redirect.measure,
+    "ingest": ingest.measure,
+}
+
+
+def main(argv: list[str]) -> int:
+    """Run the benchmarks that are named, or all of them. Prints a table for each."""
+    parser = argparse.ArgumentParser(prog="rastro bench", description="Measures redirects and ingest.")
+    parser.add_argument("name", nargs="?", choices=tuple(BENCHMARKS), help="which one (default: all)")
+    parser.add_argument(
+        "--quick", action="store_true", help="a few seconds, to see that it runs; no figures to keep"
+    )
+    parser.add_argument("--seconds", type=float, default=None, help="redirect: length of a round (default 5)")
+    parser.add_argument(
+        "--rounds", type=int, default=None, help="redirect: rounds for each program (default 3)"
+    )
+    parser.add_argument("--connections", type=int, default=64, help="redirect: connections (default 64)")
+    parser.add_argument("--clicks", type=int, default=None, help="ingest: clicks to store (default 200000)")
+    parser.add_argument("--links", type=int, default=2000, help="ingest: links, by Zipf (default 2000)")
+    parser.add_argument("--workers", type=int, default=1, help="ingest: worker processes (default 1)")
+    options = parser.parse_args(argv)
+    print(f"Machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.")
+    for name in [options.name] if options.name else BENCHMARKS:
+        with stand(apart_from=redirect.CORE if name == "redirect" else None) as servers:
+            BENCHMARKS[name](servers, options)
+    print(f"\nAgain: ./rastro bench {shlex.join(argv)}".rstrip())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,23 @@
+"""The benchmarks still run; what they measure here says nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.bench.stand import ROOT
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("ingest", "Rastro, from stream to commit, 1 worker process"),
+        ("redirect", "Rastro's tracker, click kept before the answer"),
+    ],
+)
+def test_it_measures(name: str, says: str) -> None:
+    command = [sys.executable, "-m", "tests.bench", name, "--quick"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=150)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert says in done.stdout
+    assert f"Again: ./rastro bench {name} --quick" in done.stdout
