@@ -135,9 +135,9 @@ def _steps(data: Path, old: str, new: str) -> str:
     return (
         f"The data in {data} is of PostgreSQL {old}, this release brings {new}, and no programs of {old} are here.\n"
         f"Either install PostgreSQL {old} and name the folder of its programs:\n"
-        "    ./rastro upgrade-data --old-binaries DIR\n"
+        f"    ./rastro upgrade-data --old-binaries DIR --data {data}\n"
         "or carry the data over in a file:\n"
-        "    1. with the release that made it:  ./rastro backup FILE\n"
+        f"    1. with the release that made it:  ./rastro backup FILE --data {data}\n"
         f"    2. move the data away:             mv {data} {data}.old\n"
-        "    3. with this release:              ./rastro restore FILE"
+        f"    3. with this release:              ./rastro restore FILE --data {data}"
     )
