@@ -2,7 +2,7 @@
 
 import uuid
 
-from flask import Flask, Response, render_template, request, url_for
+from flask import Flask, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
@@ -51,7 +51,7 @@ def _too_old(error: CSRFError) -> Response:
 def _known(error: HTTPException) -> Response:
     code = error.code or 500
     if error.response is not None:
-        return Response.force_type(error.response)
+        return make_response(error.response)
     if code == 429 and request.endpoint == _DOOR:
         return _wait(
             sign_in_refused(gettext("That were many tries. Wait a minute, then try again."), status=429)

@@ -1,7 +1,7 @@
 """Toasts: one line at the bottom that says what was done, with Undo where it can be undone."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from flask import flash, get_flashed_messages
 
@@ -25,7 +25,8 @@ def say(
 
 def waiting_toasts() -> list[Toast]:
     """Toasts to be shown now; asking takes them out of the session, asking again in one request gives the same."""
-    return [_read(tone, value) for tone, value in get_flashed_messages(with_categories=True)]
+    found = cast(list[tuple[str, Any]], get_flashed_messages(with_categories=True))
+    return [_read(tone, value) for tone, value in found]
 
 
 def _read(tone: str, value: Any) -> Toast:

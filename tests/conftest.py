@@ -39,7 +39,9 @@ def pytest_configure(config: pytest.Config) -> None:
     postgres = servers.postgres_program(data / "postgres", durable=False)
     valkey = servers.valkey_program(data / "valkey", durable=False, databases=256)
     with (data / "servers.log").open("ab") as log:
-        children = [(program, servers.start_child(program, log=log.fileno())) for program in (postgres, valkey)]
+        children = [
+            (program, servers.start_child(program, log=log.fileno())) for program in (postgres, valkey)
+        ]
     atexit.register(_stop, children, data)
     for program, child in children:
         servers.wait_until_up(program, child, limit=60)
