@@ -57,8 +57,8 @@ def _wrk(url: str, connections: int, seconds: float) -> Round:
     refused = re.search(r"Non-2xx or 3xx responses: (\d+)", shown)
     return Round(
         per_second=float(_found(r"Requests/sec:\s+([\d.]+)", shown)),
-        p50=_milliseconds(_found(r"50%\s+(\S+)", shown)),
-        p99=_milliseconds(_found(r"99%\s+(\S+)", shown)),
+        p50=_milliseconds(_found(r"(?m)^\s+50%\s+(\S+)", shown)),
+        p99=_milliseconds(_found(r"(?m)^\s+99%\s+(\S+)", shown)),
         answered=int(_found(r"(\d+) requests in", shown)),
         failed=sum(errors) + (int(refused[1]) if refused else 0),
     )

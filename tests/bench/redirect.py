@@ -57,11 +57,15 @@ def measure(stand: Stand, options: argparse.Namespace) -> None:
         for _ in range(rounds):
             for port, results in found.items():
                 results.append(run_round(_url(port), connections=options.connections, seconds=seconds))
-        kept = client.xlen(keys.stream("track")) - kept_before
+        answered = sum(result.answered for result in found[ours])
+
+        def kept() -> int:
+            return client.xlen(keys.stream("track")) - kept_before
+
+        # A click that waited in the spool, because Valkey was slow for a moment, comes a little later.
+        wait_until(lambda: kept() >= answered, limit=30, what="every answered click in the stream")
+        clicks = kept()
     client.close()
-    answered = sum(result.answered for result in found[ours])
-    if kept < answered:
-        raise SystemExit(f"{answered} visitors were answered and only {kept} clicks were kept.")
     base = _middle(found[plain]).per_second
     print_table(
         f"Redirects: one core, {options.connections} connections, {rounds} round(s) of {seconds:g} s each in turn, "
@@ -72,7 +76,7 @@ def measure(stand: Stand, options: argparse.Namespace) -> None:
             _row("Flask + gunicorn, a row inserted per click", found[plain], base),
         ],
     )
-    print(f"\nAnswered by the tracker: {answered:,}. Clicks in the stream: {kept:,}.")
+    print(f"\nAnswered by the tracker: {answered:,}. Clicks in the stream: {clicks:,}.")
 
 
 def _make_links(stand: Stand, port: int) -> None:
