@@ -274,7 +274,7 @@ class ProblemOut(Schema):
     errors = fields.List(fields.Nested(FieldErrorOut))
 
 
-class RastroApi(Api):  # type: ignore[misc]
+class RastroApi(Api):
     """Flask-smorest for the arguments and the description alone: errors are answered by `problems`."""
 
     ERROR_SCHEMA = ProblemOut
