@@ -96,6 +96,7 @@ def server_service(program: Program) -> Service:
         user=program.user,
         stop_signal=program.stop_signal,
         stop_limit=60.0,
+        hurried_limit=10.0,
     )
 
 

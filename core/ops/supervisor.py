@@ -25,7 +25,10 @@ _TICK = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """One program to keep running. `is_ready` is asked only while its process lives."""
+    """One program to keep running. `is_ready` is asked only while its process lives.
+
+    The limits are seconds from the stop signal to SIGKILL, `hurried_limit` after a second Ctrl-C.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -36,6 +39,7 @@ class Service:
     user: str | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     stop_limit: float = 30.0
+    hurried_limit: float = 1.0
 
 
 class StopSignals:
@@ -129,8 +133,9 @@ class Supervisor:
                 child for child in running if child.process is not None and child.process.poll() is None
             ]
             for child in running:
-                hurried = self.signals.count > 1
-                if time.monotonic() - begun > (3.0 if hurried else child.service.stop_limit):
+                service = child.service
+                limit = service.hurried_limit if self.signals.count > 1 else service.stop_limit
+                if time.monotonic() - begun > limit:
                     self.say(f"{child.service.name} does not stop; killing it.")
                     _signal(child, signal.SIGKILL)
             time.sleep(_TICK / 5)

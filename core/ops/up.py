@@ -187,7 +187,8 @@ class _Installation:
                     return
                 time.sleep(0.1)
             left = sum(client.xlen(keys.stream(queue)) for queue in keys.QUEUES)
-            say(f"{left} queued entries are kept for the next start.")
+            if left:
+                say(f"{left} queued entries are kept for the next start.")
         except RedisError:
             return
         finally:

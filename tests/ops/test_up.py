@@ -196,3 +196,42 @@ def test_it_lets_the_default_domain_follow_its_port(own: Up) -> None:
         own.start()
         assert default_host()
         assert own.stop() == 0
+
+
+def test_it_stops_at_once_when_it_is_told_twice(own: Up) -> None:
+    own.start()
+    family = own.family()
+    assert own.process is not None
+    own.process.send_signal(signal.SIGINT)
+    own.wait_until(lambda: "Stopping" in own.said)
+    assert own.stop(signal.SIGINT) == 0
+    assert [pid for pid in family if is_alive(pid)] == []
+
+
+def test_it_fills_itself_with_examples_once(own: Up) -> None:
+    def links() -> object:
+        with psycopg.connect(own.ready["database_url"]) as connection:
+            return connection.execute("select count(*) from links").fetchone()
+
+    own.start("--demo")
+    made = links()
+    assert made != (0,)
+    assert own.stop() == 0
+    own.start("--demo")
+    assert links() == made
+    assert own.stop() == 0
+
+
+def test_it_uses_the_servers_that_are_set_and_starts_none_for_them(
+    place: Path, environment: dict[str, str], valkey: "redis.Redis"
+) -> None:
+    names = ("DATABASE_URL", "REDIS_URL")
+    up = Up(place / "var", **{name: environment[name] for name in names})
+    try:
+        up.start()
+        assert not {"postgres", "valkey"} & up.pids.keys()
+        assert up.ready["database_url"] == environment["DATABASE_URL"]
+        assert not (place / "var" / "postgres").exists()
+        assert up.stop() == 0
+    finally:
+        up.stop(signal.SIGKILL)
