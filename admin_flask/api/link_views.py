@@ -27,7 +27,7 @@ def list_links(query: dict[str, Any]) -> dict[str, Any]:
     found = links.find_links(
         db.session(),
         filter=LinkFilter(
-            search=query["search"],
+            search=query["q"],
             states=_STATES[query["state"]],
             domain_id=None if domain is None else domain_by_host(db.session(), host=domain).id,
             campaign_id=query.get("campaign_id"),

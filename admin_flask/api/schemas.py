@@ -67,7 +67,7 @@ class LinkChanges(LinkFields):
 class LinkQuery(Schema):
     """Which links, in which order, which page."""
 
-    search = fields.String(load_default="")
+    q = fields.String(load_default="")
     state = fields.String(load_default="", validate=_one_of(("", *STATES, "deleted", "all")))
     domain = fields.String()
     campaign_id = Number(in_query=True)

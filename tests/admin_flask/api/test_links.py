@@ -212,7 +212,7 @@ def test_it_lists_finds_and_pages(api: Caller) -> None:
     page = api.get("/links", limit=2, page=2, sort="title", order="asc").get_json()
     assert [item["slug"] for item in page["items"]] == ["s2", "s3"]
     assert (page["total"], page["page"], page["pages"]) == (5, 2, 3)
-    assert [item["slug"] for item in api.get("/links", search="title 3").get_json()["items"]] == ["s3"]
+    assert [item["slug"] for item in api.get("/links", q="title 3").get_json()["items"]] == ["s3"]
     api.patch(f"/links/{first['id']}", state="archived")
     api.delete(f"/links/{first['id'] - 1}")
     totals = {
