@@ -20,7 +20,7 @@ from core.services import links as service
 _STATES = ("live", "paused", "archived")
 
 
-@blueprint.post("/<int:link_id>/pause")
+@blueprint.post("/<row:link_id>/pause")
 @needs("links.edit")
 def pause(link_id: int) -> Response:
     """Visitors read that it is not open now."""
@@ -31,7 +31,7 @@ def pause(link_id: int) -> Response:
     return _answer(link)
 
 
-@blueprint.post("/<int:link_id>/resume")
+@blueprint.post("/<row:link_id>/resume")
 @needs("links.edit")
 def resume(link_id: int) -> Response:
     """It leads to its destination again."""
@@ -40,7 +40,7 @@ def resume(link_id: int) -> Response:
     return _answer(link)
 
 
-@blueprint.post("/<int:link_id>/archive")
+@blueprint.post("/<row:link_id>/archive")
 @needs("links.edit")
 def archive(link_id: int) -> Response:
     """Out of the lists: visitors read that it is gone, its clicks stay."""
@@ -50,7 +50,7 @@ def archive(link_id: int) -> Response:
     return _answer(link)
 
 
-@blueprint.post("/<int:link_id>/delete")
+@blueprint.post("/<row:link_id>/delete")
 @needs("links.delete")
 def delete(link_id: int) -> Response:
     """Out of every list. The row, its slug and its clicks stay, so that it can be undone."""
@@ -60,7 +60,7 @@ def delete(link_id: int) -> Response:
     return _answer(link)
 
 
-@blueprint.post("/<int:link_id>/restore")
+@blueprint.post("/<row:link_id>/restore")
 @needs("links.edit")
 def restore(link_id: int) -> Response:
     """An archived or deleted link comes back: live, or in the `state` that an Undo names."""

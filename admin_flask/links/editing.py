@@ -46,7 +46,7 @@ def new() -> Response:
     return hx_redirect(url_for("links.detail", link_id=link.id))
 
 
-@blueprint.route("/<int:link_id>/edit", methods=["GET", "POST"])
+@blueprint.route("/<row:link_id>/edit", methods=["GET", "POST"])
 @needs("links.edit")
 def edit(link_id: int) -> Response:
     """Change a link, if nobody else did meanwhile; else both versions are shown and nothing is saved.
@@ -149,8 +149,9 @@ def _offer(form: LinkForm) -> LinkForm:
     choices = link_choices(db.session())
     form.domain_id.choices = [(choice.id, choice.name) for choice in choices.domains]
     form.campaign_id.choices = [("", gettext("None"))] + [(one.id, one.name) for one in choices.campaigns]
-    if form.domain_id.data is None and choices.domains:
-        form.domain_id.data = choices.domains[0].id
+    if choices.domains and (form.domain_id.data is None or not form.is_submitted()):
+        known = [choice.id for choice in choices.domains]
+        form.domain_id.data = form.domain_id.data if form.domain_id.data in known else known[0]
     return form
 
 

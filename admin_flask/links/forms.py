@@ -110,4 +110,4 @@ def _one_of(value: str | None, allowed: tuple[str, ...]) -> str:
 
 
 def _number(value: str | None) -> int | None:
-    return int(value) if value and value.isascii() and value.isdigit() and len(value) < 19 else None
+    return int(value) or None if value and value.isascii() and value.isdigit() and len(value) < 19 else None

@@ -25,14 +25,14 @@ SHOWS = ("clicks", "uniques", "bots")
 _KEPT = ("period", "from", "to", "by", "show", "source", "device")
 
 
-@blueprint.get("/<int:link_id>")
+@blueprint.get("/<row:link_id>")
 @needs("reports.view")
 def detail(link_id: int) -> Response:
     """The link and its report; for HTMX its block `report`."""
     return _page(_found(link_id))
 
 
-@blueprint.get("/<int:link_id>/live")
+@blueprint.get("/<row:link_id>/live")
 @needs("reports.view")
 def live(link_id: int) -> Response:
     """The block `report` anew when something was stored since the page was made; else nothing (204)."""
