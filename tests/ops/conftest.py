@@ -28,7 +28,8 @@ class Up:
         self.output = data.parent / "output"
         self.process: subprocess.Popen[bytes] | None = None
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self.environ = {**kept, "RASTRO_NO_VENV": "1", "LOGIN_RATE": "0", "TRACKER_PROCESSES": "2", **environ}
+        ours = {"RASTRO_NO_VENV": "1", "LOGIN_RATE": "0", "TRACKER_PROCESSES": "2", "DRAIN_HOLD": "0.1"}
+        self.environ = {**kept, **ours, **environ}
 
     def start(self, *words: str) -> "Up":
         """Start on free ports and return once it is ready."""
