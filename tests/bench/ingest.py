@@ -5,6 +5,7 @@ import itertools
 import random
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
@@ -12,7 +13,7 @@ import psycopg
 import redis
 
 from core.contracts import click_event, keys
-from tests.bench.stand import Stand, memory_mb, print_table, wait_until
+from tests.bench.stand import Stand, cpu_seconds, memory_mb, print_table, wait_until
 from tests.bench.traffic import click_payloads
 
 _LINE = 1000
@@ -35,29 +36,33 @@ def measure(stand: Stand, options: argparse.Namespace) -> None:
             for _ in range(options.workers)
         ]
         wait_until(lambda: client.xlen(stream) <= number * (1 - _COLD), limit=120, what="the first tenth")
-        before, left, start = (
-            [memory_mb(worker.pid) for worker in workers],
-            client.xlen(stream),
-            time.monotonic(),
-        )
+        pids = [worker.pid for worker in workers]
+        before, used = [memory_mb(pid) for pid in pids], _cpu(pids, stand)
+        left, start = client.xlen(stream), time.monotonic()
         wait_until(lambda: client.xlen(stream) == 0, limit=3600, what="an empty stream")
         seconds = time.monotonic() - start
-        after = [memory_mb(worker.pid) for worker in workers]
+        cpu = [(now - then) / left * 1e6 for now, then in zip(_cpu(pids, stand), used, strict=True)]
+        after = [memory_mb(pid) for pid in pids]
     client.close()
     stored = _stored(stand)
     if stored != number:
         raise SystemExit(f"{number} clicks were sent and {stored} are stored.")
     rate = left / seconds
     who = "1 worker process" if options.workers == 1 else f"{options.workers} worker processes"
+    ours = (f"{rate:,.0f}", f"{rate / naive:.1f}", f"{cpu[0]:.0f} + {cpu[1]:.0f}")
     memory = f"{sum(before):.0f} -> {sum(after):.0f} MB"
     print_table(
         f"Ingest: {number:,} clicks on {options.links:,} links, all stored once",
-        ("what", "clicks/s", "ratio", "memory after the first tenth -> end"),
+        ("what", "clicks/s", "ratio", "us of CPU a click, worker + PostgreSQL", "memory, at a tenth -> end"),
         (
-            (f"Rastro, from stream to commit, {who}", f"{rate:,.0f}", f"{rate / naive:.1f}", memory),
-            ("one row, one commit", f"{naive:,.0f}", "1.0", ""),
+            (f"Rastro, from stream to commit, {who}", *ours, memory),
+            ("one row, one commit", f"{naive:,.0f}", "1.0", "", ""),
         ),
     )
+
+
+def _cpu(workers: Sequence[int], stand: Stand) -> tuple[float, float]:
+    return sum(cpu_seconds(pid) for pid in workers), cpu_seconds(stand.postgres)
 
 
 def _fill(client: "redis.Redis", stream: str, number: int, links: int) -> None:

@@ -25,6 +25,8 @@ class Stand:
     settings: Settings
     environment: dict[str, str]
     folder: Path
+    postgres: int
+    """Process id of the PostgreSQL server; its sessions are its children."""
 
     @contextmanager
     def program(
@@ -65,10 +67,12 @@ def stand(*, apart_from: int | None = None) -> Iterator[Stand]:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         log = stack.enter_context((folder / "servers.log").open("ab"))
         programs = (servers.postgres_program(folder / "postgres"), servers.valkey_program(folder / "valkey"))
+        pids = []
         for program in programs:
             child = servers.start_child(program, log=log.fileno())
             stack.callback(_stop, child, program.stop_signal)
             servers.wait_until_up(program, child, limit=60)
+            pids.append(child.pid)
         environment = {
             **{name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "LANG")},
             "PYTHONPATH": str(ROOT),
@@ -82,7 +86,7 @@ def stand(*, apart_from: int | None = None) -> Iterator[Stand]:
         }
         settings = Settings.from_env(environment)
         migrate(settings.database_url)
-        yield Stand(settings, environment, folder)
+        yield Stand(settings, environment, folder, pids[0])
 
 
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -99,6 +103,19 @@ def memory_mb(pid: int) -> float:
     """Resident memory of a process."""
     shown = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True)
     return int(shown.stdout) / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process and its children, as far as they run now, have used; 0 where there is no /proc."""
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        except OSError:  # it has just ended
+            continue
+        if stat.parent.name == str(pid) or fields[1] == str(pid):
+            ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def wait_until(done: Callable[[], bool], *, limit: float, what: str) -> None:
