@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
+from core.contracts.decoding import decode_with
+
 REDIRECT, PAUSED, GONE = "redirect", "paused", "gone"
 OUTCOMES = (REDIRECT, PAUSED, GONE)
 
@@ -71,7 +73,7 @@ def encode(event: ClickEvent) -> bytes:
 
 def decode(data: bytes) -> ClickEvent:
     """Read an entry. Raises msgspec.DecodeError (ValidationError included) for bytes that are no click."""
-    event = _decoder.decode(data)
+    event = decode_with(_decoder, data)
     if len(event.id) != 16:
         raise msgspec.ValidationError(f"a click id has 16 bytes, not {len(event.id)}")
     return event

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from core.contracts.decoding import decode_with
 from core.contracts.snapshot import SCHEMA, body_of, check_schema, frame
 
 LIVE, PAUSED, GONE = "live", "paused", "gone"
@@ -33,7 +34,7 @@ def encode(snapshot: LinkSnapshot, *, revision: int) -> bytes:
 
 def decode(framed: bytes) -> LinkSnapshot:
     """Read what stands in Redis. Raises NewerSchema, or msgspec.DecodeError for bytes that are no snapshot."""
-    snapshot = _decoder.decode(body_of(framed))
+    snapshot = decode_with(_decoder, body_of(framed))
     check_schema(snapshot.schema)
     return snapshot
 

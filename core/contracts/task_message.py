@@ -2,6 +2,8 @@
 
 import msgspec
 
+from core.contracts.decoding import decode_with
+
 VERSION = 1
 """Raised only when an old worker would misread a message; new fields with defaults do not raise it."""
 
@@ -24,7 +26,7 @@ def encode(message: TaskMessage) -> bytes:
 
 def decode(data: bytes) -> TaskMessage:
     """Read an entry. Raises msgspec.DecodeError for bytes that are no message."""
-    return _decoder.decode(data)
+    return decode_with(_decoder, data)
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from threading import Thread
 
+import msgspec
 import psycopg
 import pytest
 import redis
@@ -260,8 +261,9 @@ def test_it_counts_no_attempt_for_an_outage(make_worker: MakeWorker, valkey: red
         (b"\xc1 garbage", b"poison"),
         (b"", b"poison"),
         (b"\x93\x01\x02\x03", b"poison"),
+        (message("####").replace(b"####", b"\xff##\xff"), b"poison"),
         (message("no.such.task"), b"unknown"),
-        (task_message.encode(TaskMessage(id="1", task="test.run", version=99)), b"newer"),
+        (msgspec.msgpack.encode(TaskMessage(id="1", task="test.run", version=99)), b"newer"),
     ],
 )
 def test_it_buries_at_once_what_it_can_not_read(

@@ -172,6 +172,16 @@ async def test_it_trusts_entries_for_a_moment_only_while_no_announcement_is_hear
     assert snapshots.held(A) is None
 
 
+@pytest.mark.parametrize("damaged", [b"short", framed(1)[:-3], framed(1).replace(b"a.ex", b"\xff.ex")])
+async def test_it_keeps_a_damaged_snapshot_from_harming_others(world: World, damaged: bytes) -> None:
+    world.held |= {A: damaged, B: framed(2)}
+    snapshots = world.snapshots()
+    found = await asyncio.gather(snapshots.ask(A), snapshots.ask(B), return_exceptions=True)
+    assert isinstance(found[0], Unavailable)
+    assert not isinstance(found[1], BaseException) and link_in(found[1]).link_id == 2
+    assert not world.breaker.failing
+
+
 async def test_it_is_bounded_and_drops_what_was_not_used_for_longest(world: World) -> None:
     world.held |= {keys.link(1, str(number)): framed(number + 1) for number in range(10)}
     snapshots = world.snapshots(limit=5, unknown_limit=3)

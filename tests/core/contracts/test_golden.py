@@ -136,7 +136,21 @@ def test_it_writes_its_schema_once_that_is_not_the_first(monkeypatch: pytest.Mon
         (frame(1, b"\xc1"), link_snapshot.decode),
         (frame(1, msgspec.msgpack.encode({"i": "x"})), link_snapshot.decode),
         (frame(1, msgspec.msgpack.encode([1])), domain_snapshot.decode),
+        (
+            frame(1, msgspec.msgpack.encode({"i": 1, "u": "####"}).replace(b"####", b"\xff##\xff")),
+            link_snapshot.decode,
+        ),
+        (
+            frame(1, msgspec.msgpack.encode({"i": 1, "h": "####"}).replace(b"####", b"\xff##\xff")),
+            domain_snapshot.decode,
+        ),
         (b"\xc1", click_event.decode),
+        (click_event.encode(CLICK).replace(b"bf-tv", b"\xff\xfe-tv"), click_event.decode),
+        (b"\x81\xa2zz" + b"\x91" * 100_000, click_event.decode),
+        (
+            task_message.encode(TaskMessage(id="a", task="####")).replace(b"####", b"\xff##\xff"),
+            task_message.decode,
+        ),
         (msgspec.msgpack.encode({"l": 1}), click_event.decode),
         (msgspec.msgpack.encode({"i": b"short", "l": 1}), click_event.decode),
         (msgspec.msgpack.encode({"i": CLICK_ID, "l": "x"}), click_event.decode),
