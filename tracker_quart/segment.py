@@ -34,9 +34,15 @@ class Segment:
         """A new, empty file; it appears under its name only when it is locked. Raises OSError."""
         draft = path.with_suffix(".new")
         descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        draft.rename(path)
-        _sync_folder(path.parent)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            draft.rename(path)
+            _sync_folder(path.parent)
+        except OSError:
+            os.close(descriptor)
+            draft.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+            raise
         return cls(path, descriptor, size=0)
 
     @classmethod

@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -62,8 +63,7 @@ class Spool:
 
     async def replay(self, send: Callable[[Sequence[Click]], Awaitable[None]]) -> None:
         """Send everything that waits, oldest first. What `send` raises is passed on; that segment is kept."""
-        if self._current is not None:
-            await self._in_thread(self._close_current)
+        await self._in_thread(self._close_current)  # after all that a cancelled replay had begun
         while self._closed:
             segment = self._closed[0]
             clicks, torn = await self._in_thread(segment.read)
@@ -71,8 +71,7 @@ class Spool:
                 log.warning("spool.torn", file=segment.path.name, bytes=torn)
             for start in range(0, len(clicks), _GROUP):
                 await send(clicks[start : start + _GROUP])
-            await self._in_thread(segment.remove)
-            self._closed.remove(segment)
+            await self._in_thread(partial(self._finish, segment))
             REPLAYED.inc(len(clicks))
             log.info("spool.replayed", clicks=len(clicks), file=segment.path.name)
 
@@ -121,6 +120,11 @@ class Spool:
         if self._current is not None:
             self._closed.append(self._current)
             self._current = None
+
+    def _finish(self, segment: Segment) -> None:
+        """Both in the thread, which goes on when whoever waits for it is cancelled."""
+        segment.remove()
+        self._closed.remove(segment)
 
     def _adopt(self) -> None:
         own = {segment.path for segment in self._segments}

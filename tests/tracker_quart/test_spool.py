@@ -1,16 +1,19 @@
 """Clicks on disk: fsynced, cut where torn, adopted from the dead, bounded."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from tracker_quart import segment as segment_module
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click
 from tracker_quart.segment import Segment
@@ -62,6 +65,53 @@ async def test_it_sends_all_of_a_file_again_when_redis_goes_away_in_the_middle(t
     await spool.replay(second.send)
     assert second.taken == made + more
     assert len(first.taken) == 500
+    await spool.close()
+
+
+async def test_it_forgets_a_file_that_is_deleted_while_replay_is_cancelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGTERM while the last step of a replay runs in its thread: the rest must still be sent."""
+    spool, redis, made = Spool(tmp_path, limit_bytes=LIMIT), Redis(), clicks(3)
+    await spool.append(made[:1])
+    removing, go_on, remove = Event(), Event(), Segment.remove
+
+    def slowly(segment: Segment) -> None:
+        removing.set()
+        go_on.wait(10)
+        remove(segment)
+
+    monkeypatch.setattr(Segment, "remove", slowly)
+    replaying = asyncio.create_task(spool.replay(redis.send))
+    await asyncio.to_thread(removing.wait, 10)
+    replaying.cancel()
+    await asyncio.wait([replaying])
+    asyncio.get_running_loop().call_later(0.1, go_on.set)
+    await spool.replay(redis.send)
+    await spool.append(made[1:])
+    await spool.replay(redis.send)
+    assert redis.taken == made
+    assert (spool.waiting, list(tmp_path.iterdir())) == (0, [])
+    await spool.close()
+
+
+async def test_it_holds_no_file_that_it_could_not_begin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: Path) -> None:
+        raise OSError("the disk is gone")
+
+    spool = Spool(tmp_path, limit_bytes=LIMIT)
+    await spool.append([])
+    await spool.replay(Redis().send)
+    open_before = len(os.listdir("/proc/self/fd"))
+    with monkeypatch.context() as broken:
+        broken.setattr(segment_module, "_sync_folder", fail)
+        for _ in range(5):
+            with pytest.raises(OSError, match="the disk is gone"):
+                await spool.append(clicks(1))
+    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert list(tmp_path.iterdir()) == []
     await spool.close()
 
 
