@@ -58,7 +58,7 @@ class Settings:
         env = _Reader(os.environ if environ is None else environ)
         return cls(
             database_url=env.postgres_url("DATABASE_URL"),
-            redis_url=env.url("REDIS_URL", "", schemes=("redis", "rediss", "unix")),
+            redis_url=env.url("REDIS_URL", "", schemes=("redis", "rediss", "unix"), secret=True),
             secret_key=env.secret("SECRET_KEY", shortest=32),
             admin_url=env.url("ADMIN_URL", "http://localhost:8000", schemes=("http", "https")),
             tracker_url=env.url("TRACKER_URL", "http://127.0.0.1:8080", schemes=("http", "https")),

@@ -55,6 +55,14 @@ def test_it_refuses_a_bad_value_with_one_line_that_names_the_setting(
     assert "\n" not in text
 
 
+@pytest.mark.parametrize("name", ["REDIS_URL", "SMTP_URL", "DATABASE_URL", "SECRET_KEY"])
+def test_it_repeats_no_secret(name: str) -> None:
+    for value in ("redis://:s3cret@cache:port", "s3cret://x", "smtp://a:s3cret@[x", "s3cret"):
+        with pytest.raises(SettingError) as caught:
+            Settings.from_env({name: value})
+        assert "s3cret" not in str(caught.value)
+
+
 def test_it_reads_a_secret_from_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "key"
     secret.write_text("x" * 40 + "\n")
