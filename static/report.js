@@ -3,7 +3,7 @@
 "use strict";
 (() => {
   const SMOOTH_UP_TO = 100;
-  const FAST_MS = 2_000, FAST_FOR_MS = 60_000, SLOW_MS = 10_000;
+  const FAST_MS = 1_000, FAST_FOR_MS = 60_000, SLOW_MS = 10_000;
   const language = document.documentElement.lang || "en";
   const whole = new Intl.NumberFormat(language);
   const short = new Intl.NumberFormat(language, { notation: "compact", maximumFractionDigits: 1 });
@@ -29,8 +29,8 @@
     const plain = { pointRadius: 0, pointHoverRadius: 3, pointHoverBackgroundColor: c.line, borderJoinStyle: "round", ...curve };
     const sets = [{ ...plain, label: data.names[0], data: data.now, borderColor: c.line, borderWidth: 2, backgroundColor: c.fill, fill: true, order: 2 }];
     if (data.open) {
-      const { at, value } = data.open;
-      const last = at > 0 && data.now[at - 1] !== null ? at - 1 : at;
+      const { at, value, soFar } = data.open;
+      const last = soFar !== null && at > 0 ? at - 1 : at;  /* a count so far stands alone: joined up it would look like a fall */
       const points = data.now.map((_, index) => (index === at ? value : index === last ? data.now[last] : null));
       sets.push({ label: data.open.name, data: points, borderColor: c.line, borderWidth: 2, borderDash: [2, 3], fill: false, order: 1,
         pointRadius: points.map((_, index) => (index === at ? 4 : 0)), pointHoverRadius: 4, pointBackgroundColor: c.surface, pointHoverBackgroundColor: c.surface, pointBorderColor: c.line, pointBorderWidth: 2 });
@@ -142,7 +142,7 @@
     }
   }
 
-  /* Asking again: every 2 s in the first minute, then every 10 s; not while nobody looks, and quiet when it fails. */
+  /* Asking again: every second in the first minute, then every 10 s; not while nobody looks, and quiet when it fails. */
   const opened = Date.now();
   let asked = 0;
   document.addEventListener("htmx:beforeRequest", (event) => {
