@@ -12,7 +12,7 @@ from functools import cache
 from itertools import islice
 from typing import cast
 
-from redis import Redis, RedisError
+from redis import Redis, RedisError, WatchError
 from sqlalchemy import Connection, Engine, delete, func, select, text, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -128,11 +128,11 @@ def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], N
         revision = _draw(connection)
         _write_domains(connection, redis, revision)
         links = _write_links(connection, redis, revision, progress)
-    for domain_id, slug_key in orphans:
-        publish_link(engine, redis, domain_id=domain_id, slug_key=slug_key)
-    if redis.get(keys.SNAPSHOTS_RUN) != token.encode():
-        raise RepublishInterrupted("Redis was emptied while it was being filled")
-    redis.set(keys.SNAPSHOTS_READY, str(revision))
+        for domain_id, slug_key in orphans:
+            publish_link(engine, redis, domain_id=domain_id, slug_key=slug_key)
+        _set_ready(
+            redis, token, revision
+        )  # still under the lock: the next republish writes a token of its own
     return links
 
 
@@ -248,6 +248,20 @@ def _write_links(
         if progress is not None:
             progress(done, max(total, done))
     return done
+
+
+def _set_ready(redis: Redis, token: str, revision: int) -> None:
+    """Set the marker where the token still stands, in one step: on an emptied Redis it would make every link a 404."""
+    with redis.pipeline() as pipe:
+        pipe.watch(keys.SNAPSHOTS_RUN)  # type: ignore[no-untyped-call]
+        if pipe.get(keys.SNAPSHOTS_RUN) != token.encode():
+            raise RepublishInterrupted("Redis was emptied while it was being filled")
+        pipe.multi()
+        pipe.set(keys.SNAPSHOTS_READY, str(revision))
+        try:
+            pipe.execute()
+        except WatchError as error:
+            raise RepublishInterrupted("Redis was emptied right after it was filled") from error
 
 
 def _batches(names: Iterable[bytes]) -> Iterator[list[bytes]]:

@@ -1,9 +1,12 @@
 """Publishing: the owner of now, the higher revision, and a full republish beside edits."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from threading import Barrier
 
 import pytest
 from redis import Redis, RedisError
+from redis.client import Pipeline
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
@@ -190,3 +193,36 @@ def test_it_sets_no_marker_when_redis_was_emptied_meanwhile(
 def test_it_fails_loudly_for_a_worker_when_redis_is_away(engine: Engine, away: Redis, domain: Domain) -> None:
     with pytest.raises(RedisError):
         publishing.publish_link(engine, away, domain_id=domain.id, slug_key="a")
+
+
+def test_it_republishes_while_another_republish_waits(
+    db: Session, engine: Engine, valkey: Redis, domain: Domain, link: Link
+) -> None:
+    """`rastro republish` beside the schedule: each writes everything, and neither says that Redis was emptied."""
+    ghost = link_snapshot.encode(LinkSnapshot(link_id=5, url=URL), revision=1)
+    for number in range(20):
+        valkey.set(keys.link(domain.id, f"ghost{number}"), ghost)
+    barrier = Barrier(3)
+
+    def republish(_: int) -> int:
+        barrier.wait()
+        return publishing.republish_all(engine, valkey)
+
+    with ThreadPoolExecutor(3) as pool:
+        assert list(pool.map(republish, range(3))) == [1, 1, 1]
+    assert valkey.exists(keys.SNAPSHOTS_READY)
+
+
+def test_it_sets_no_marker_when_redis_is_emptied_at_the_last_moment(
+    engine: Engine, valkey: Redis, domain: Domain, link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin = Pipeline.multi
+
+    def late(pipe: Pipeline) -> None:
+        valkey.flushdb()
+        begin(pipe)
+
+    monkeypatch.setattr(Pipeline, "multi", late)
+    with pytest.raises(publishing.RepublishInterrupted):
+        publishing.republish_all(engine, valkey)
+    assert not valkey.exists(keys.SNAPSHOTS_READY)
