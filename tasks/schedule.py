@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine, exists, insert, select, update
+from sqlalchemy import Engine, exists, insert, or_, select, update
 from sqlalchemy.dialects import postgresql
 
 from core.db.work import Outbox, Schedule
@@ -44,7 +44,8 @@ ENTRIES = (
 def claim_due(engine: Engine, *, now: datetime, entries: Sequence[Entry] = ENTRIES) -> list[str]:
     """Put the runs that are due and that nobody else has claimed into the outbox. Returns their names.
 
-    An entry that is new is due at once. A run still waiting in the outbox is not added a second time. Raises
+    An entry that is new is due at once, and so is one whose next run lies further ahead than its period: a clock that
+    was wrong must not stop the schedule until it is right. A run still waiting in the outbox is not added a second time. Raises
     sqlalchemy.exc.SQLAlchemyError.
     """
     with engine.begin() as connection:
@@ -54,7 +55,9 @@ def claim_due(engine: Engine, *, now: datetime, entries: Sequence[Entry] = ENTRI
         if new:
             connection.execute(postgresql.insert(Schedule).values(new).on_conflict_do_nothing())
     return [
-        entry.name for entry in entries if known.get(entry.name, now) <= now and _claim(engine, entry, now)
+        entry.name
+        for entry in entries
+        if not now < known.get(entry.name, now) <= now + entry.every and _claim(engine, entry, now)
     ]
 
 
@@ -79,7 +82,10 @@ def _claim(engine: Engine, entry: Entry, now: datetime) -> bool:
     with engine.begin() as connection:
         won = connection.execute(
             update(Schedule)
-            .where(Schedule.name == entry.name, Schedule.next_run <= now)
+            .where(
+                Schedule.name == entry.name,
+                or_(Schedule.next_run <= now, Schedule.next_run > now + entry.every),
+            )
             .values(next_run=_next(entry, now), last_run=now)
         )
         if won.rowcount == 0:

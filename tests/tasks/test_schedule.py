@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 import redis
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, delete, insert, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -59,6 +59,14 @@ def test_it_catches_up_missed_runs_once(engine: Engine, db: Session) -> None:
     later = NOW + timedelta(hours=10)
     assert claim_due(engine, now=later, entries=HOURLY) == ["hourly"]
     assert claim_due(engine, now=later, entries=HOURLY) == []
+
+
+def test_it_runs_again_after_a_clock_that_was_far_ahead(engine: Engine, db: Session) -> None:
+    assert claim_due(engine, now=NOW + timedelta(days=400), entries=HOURLY) == ["hourly"]
+    db.execute(delete(Outbox))
+    db.commit()
+    assert claim_due(engine, now=NOW, entries=HOURLY) == ["hourly"]
+    assert claim_due(engine, now=NOW, entries=HOURLY) == []
 
 
 def test_it_does_not_pile_up_runs_that_nobody_takes(engine: Engine, db: Session) -> None:
