@@ -45,8 +45,8 @@ def claim_due(engine: Engine, *, now: datetime, entries: Sequence[Entry] = ENTRI
     """Put the runs that are due and that nobody else has claimed into the outbox. Returns their names.
 
     An entry that is new is due at once, and so is one whose next run lies further ahead than its period: a clock that
-    was wrong must not stop the schedule until it is right. A run still waiting in the outbox is not added a second time. Raises
-    sqlalchemy.exc.SQLAlchemyError.
+    was wrong must not stop the schedule until then. A run still waiting in the outbox is not added a second time.
+    Raises sqlalchemy.exc.SQLAlchemyError.
     """
     with engine.begin() as connection:
         rows = connection.execute(select(Schedule.name, Schedule.next_run))
