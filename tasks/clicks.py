@@ -10,6 +10,7 @@ from core.config import Settings
 from core.contracts import click_event
 from core.contracts.click_event import OUTCOMES, ClickEvent
 from core.db.clicks import CLOCK, ClickStore, is_believable, store_batch
+from core.db.engine import server_time
 from core.db.visitor_keys import VisitorKeys
 from tasks import metrics
 from tasks.enrich import Enricher
@@ -26,12 +27,18 @@ def _utc_now() -> datetime:
 
 @batch(queue="track")
 def make_handler(
-    settings: Settings, engine: Engine, *, process_name: str, now: Callable[[], datetime] = _utc_now
+    settings: Settings,
+    engine: Engine,
+    *,
+    process_name: str,
+    now: Callable[[], datetime] = _utc_now,
+    server_now: Callable[[Engine], datetime] = server_time,
 ) -> Handler:
     """The handler of one worker thread; `process_name` is unique among all threads of all processes.
 
     It stores what it can in ONE transaction and names the payloads that must be dead letters: "poison" for what is no
-    click, "clock" for a click of an impossible time. It raises for anything else, having stored nothing.
+    click, "clock" for a click whose time is impossible by this machine's clock and by the database's. It raises for
+    anything else, having stored nothing.
     """
     zone = settings.tz_default
     store = ClickStore(engine, zone=zone, owner=process_name)
@@ -40,12 +47,14 @@ def make_handler(
 
     def handle(payloads: Sequence[bytes]) -> Mapping[int, str]:
         at = now()
+        events = [_read(payload) for payload in payloads]
+        if not all(event is None or is_believable(event.id, now=at) for event in events):
+            at = max(at, server_now(engine))  # a machine whose clock lags must not bury everybody's clicks
         today = at.astimezone(zone).date()
         countries.refresh()
         dead: dict[int, str] = {}
         prepared = []
-        for index, payload in enumerate(payloads):
-            event = _read(payload)
+        for index, event in enumerate(events):
             if event is None:
                 dead[index] = POISON
             elif not is_believable(event.id, now=at):

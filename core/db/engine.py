@@ -1,6 +1,8 @@
 """Engines and sessions, made on demand and never at import."""
 
-from sqlalchemy import Engine, create_engine
+from datetime import datetime
+
+from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
 
@@ -18,6 +20,12 @@ def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
         pool_recycle=1800,
         connect_args={"prepare_threshold": None, "connect_timeout": 3, "application_name": "rastro"},
     )
+
+
+def server_time(engine: Engine) -> datetime:
+    """What the clock of the database says, aware."""
+    with engine.connect() as connection:
+        return connection.scalars(select(func.now())).one()
 
 
 def make_sessions(engine: Engine) -> sessionmaker[Session]:

@@ -1,7 +1,7 @@
 """A batch from the queue: decoded, enriched, stored; what can not be stored is named."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,14 @@ def event(seconds: float = 0, *, tail: int = 1, **fields: Any) -> ClickEvent:
     return ClickEvent(id=click_id(NOW - timedelta(seconds=seconds), tail), **given)
 
 
-def handle(settings: Settings, engine: Engine, payloads: Sequence[bytes]) -> Mapping[int, str]:
-    """What a fresh worker thread makes of a batch at NOW."""
-    return make_handler(settings, engine, process_name="test", now=lambda: NOW)(payloads)
+def handle(
+    settings: Settings, engine: Engine, payloads: Sequence[bytes], *, behind: timedelta = timedelta()
+) -> Mapping[int, str]:
+    """What a fresh worker thread makes of a batch at NOW, on a machine whose clock is `behind`."""
+    handler = make_handler(
+        settings, engine, process_name="test", now=lambda: NOW - behind, server_now=lambda _: NOW
+    )
+    return handler(payloads)
 
 
 def test_it_is_the_handler_of_the_clicks_queue() -> None:
@@ -114,6 +119,15 @@ def test_it_names_what_must_be_a_dead_letter_and_stores_the_others(
     dead = handle(settings, engine, payloads)
     assert dead == {**dict.fromkeys(range(1, 7), "poison"), **dict.fromkeys((7, 8, 9), "clock")}
     assert len(raw_clicks(engine)) == 2
+
+
+def test_it_buries_nothing_for_a_clock_of_its_own_that_lags(settings: Settings, engine: Engine) -> None:
+    payloads = [encode(event(tail=1)), encode(event(-2 * 86_400)), encode(event(tail=2))]
+    assert handle(settings, engine, payloads, behind=timedelta(days=900)) == {1: "clock"}
+    assert [bool(row["visitor"]) for row in raw_clicks(engine)] == [True, True]
+    lagging = make_handler(settings, engine, process_name="lags", now=lambda: NOW - timedelta(days=900))
+    young = ClickEvent(id=click_id(datetime.now(UTC), 1), link_id=1)
+    assert lagging([encode(young)]) == {}
 
 
 def test_it_stores_a_batch_once_whoever_brings_it(settings: Settings, engine: Engine) -> None:
