@@ -76,7 +76,7 @@ def _programs(folder: DataFolder, given: Settings) -> list[Program]:
 def _environment(folder: DataFolder, found: Mapping[str, object]) -> dict[str, str]:
     """What is set in our environment wins over what was found."""
     env = {name: value for name, value in os.environ.items() if value.strip()}
-    for name in ("database_url", "redis_url", "admin_url", "tracker_url", "spool_dir"):
+    for name in ("database_url", "redis_url", "admin_url", "tracker_url", "spool_dir", "tz_default"):
         setting = name.upper()
         if name in found and f"{setting}_FILE" not in env:
             env.setdefault(setting, str(found[name]))

@@ -173,6 +173,7 @@ class _Installation:
             "redis_url": settings.redis_url,
             "metrics_urls": self._table.metrics_urls,
             "spool_dir": str(settings.spool_dir),
+            "tz_default": settings.tz_default.key,
             "processes": [{"name": name, "pid": pid} for name, pid in self.supervisor.processes()],
         }
         write_private(self.folder.ready, json.dumps(ready, indent=1))

@@ -235,7 +235,7 @@ def _click(link: DemoLink, visitor: _Visitor, *, ms: int, person: int, rng: rand
     reason = door_verdict(method=visitor.method, user_agent=visitor.agent, purpose="")
     query = link.query if rng.random() < link.channel.tagged_share else ""
     utm = read_utm(query)
-    referrer = "" if reason else rng.choice(link.channel.referrers)
+    referrer = "" if reason else _referrer(link.channel, rng)
     return PreparedClick(
         id=_id(ms, rng),
         link_id=link.id,
@@ -258,6 +258,12 @@ def _click(link: DemoLink, visitor: _Visitor, *, ms: int, person: int, rng: rand
         utm_medium=utm.medium,
         utm_campaign=utm.campaign,
     )
+
+
+def _referrer(channel: world.Channel, rng: random.Random) -> str:
+    if rng.random() < world.PASSED_ON:
+        return rng.choices(world.ELSEWHERE, weights=range(len(world.ELSEWHERE), 0, -1))[0]
+    return rng.choice(channel.referrers)
 
 
 def _count_as_accepted(redis: Redis, clicks: Sequence[PreparedClick]) -> None:

@@ -121,6 +121,18 @@ CHANNELS = (
     ),
 )
 
+PASSED_ON = 0.25
+"""How many people come by a link that somebody passed on elsewhere."""
+
+ELSEWHERE = (
+    "https://web.whatsapp.com/",
+    "https://l.instagram.com/",
+    "https://m.facebook.com/",
+    "https://www.google.com/",
+    "https://www.pelando.com.br/",
+)
+"""Where links are passed on, the most usual place first."""
+
 HOURS = (2, 1, 1, 1, 1, 2, 4, 7, 9, 10, 11, 12, 13, 11, 10, 10, 10, 11, 13, 15, 17, 16, 12, 6)
 """How busy each hour of a day in São Paulo is: lunch, and evenings most of all."""
 

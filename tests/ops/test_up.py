@@ -24,6 +24,7 @@ KEYS = [
     "redis_url",
     "metrics_urls",
     "spool_dir",
+    "tz_default",
     "processes",
 ]
 
