@@ -2,8 +2,7 @@
 
 import msgspec
 
-from core.contracts.decoding import decode_with
-from core.contracts.snapshot import SCHEMA, body_of, check_schema, frame
+from core.contracts.snapshot import Codec
 
 LIVE, PAUSED, GONE = "live", "paused", "gone"
 
@@ -20,24 +19,12 @@ class LinkSnapshot(
     link_id: int = 0
     state: str = LIVE
     url: str = ""
-    schema: int = 1  # what is left out means 1, for ever; `encode` writes the schema of this release
+    schema: int = 1  # what is left out means 1, for ever; the codec writes the schema of this release
 
     @property
     def is_tombstone(self) -> bool:
         return self.link_id == 0
 
 
-def encode(snapshot: LinkSnapshot, *, revision: int) -> bytes:
-    """The bytes that stand in Redis."""
-    return frame(revision, _encoder.encode(msgspec.structs.replace(snapshot, schema=SCHEMA)))
-
-
-def decode(framed: bytes) -> LinkSnapshot:
-    """Read what stands in Redis. Raises NewerSchema, or msgspec.DecodeError for bytes that are no snapshot."""
-    snapshot = decode_with(_decoder, body_of(framed))
-    check_schema(snapshot.schema)
-    return snapshot
-
-
-_encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(LinkSnapshot)
+_codec = Codec(LinkSnapshot)
+encode, decode = _codec.encode, _codec.decode

@@ -5,6 +5,11 @@ without decoding anything. Writers draw revisions from one sequence; the higher 
 """
 
 from importlib.resources import files
+from typing import Generic, Protocol, TypeVar
+
+import msgspec
+
+from core.contracts.decoding import decode_with
 
 SCHEMA = 1
 """Raised only when an old reader would misread a snapshot; new fields with defaults do not raise it."""
@@ -31,10 +36,34 @@ def body_of(framed: bytes) -> memoryview:
     return memoryview(framed)[_REVISION:]
 
 
-def check_schema(schema: int) -> None:
-    """Raise NewerSchema when a decoded snapshot says that this release can not read it."""
-    if schema > SCHEMA:
-        raise NewerSchema(f"snapshot of schema {schema}, this program reads up to {SCHEMA}")
+class Versioned(Protocol):
+    """What every snapshot has: the schema that its writer knew. What is left out of its bytes means 1, for ever."""
+
+    @property
+    def schema(self) -> int: ...
+
+
+S = TypeVar("S", bound=Versioned)
+
+
+class Codec(Generic[S]):
+    """Encodes and decodes one kind of snapshot."""
+
+    def __init__(self, kind: type[S]) -> None:
+        self._encoder = msgspec.msgpack.Encoder()
+        self._decoder: msgspec.msgpack.Decoder[S] = msgspec.msgpack.Decoder(kind)
+
+    def encode(self, snapshot: S, *, revision: int) -> bytes:
+        """The bytes that stand in Redis; they say the schema of this release."""
+        stamped = msgspec.structs.replace(snapshot, schema=SCHEMA)  # type: ignore[type-var]
+        return frame(revision, self._encoder.encode(stamped))
+
+    def decode(self, framed: bytes) -> S:
+        """Read what stands in Redis. Raises NewerSchema, or msgspec.DecodeError for bytes that are no snapshot."""
+        snapshot = decode_with(self._decoder, body_of(framed))
+        if snapshot.schema > SCHEMA:
+            raise NewerSchema(f"snapshot of schema {snapshot.schema}, this program reads up to {SCHEMA}")
+        return snapshot
 
 
 def put_script() -> str:
