@@ -1,7 +1,9 @@
 """How the tracker speaks to Redis: one client whose every wait is bounded, and breakers that remember a failure."""
 
+import asyncio
 import time
 from collections.abc import Callable
+from typing import Any
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
@@ -16,6 +18,7 @@ NOT_ANSWERED = (RedisError, OSError, TimeoutError)
 PAUSE_S = 0.5
 _CONNECT_S = 0.5
 _READ_S = 2.0  # the outermost bound; each caller sets its own, shorter one
+_AGAIN_S = 0.1
 
 log = logger(__name__)
 
@@ -36,6 +39,19 @@ def make_client(url: str) -> Redis:
         driver_info=None,
     )
     return client
+
+
+async def end(*tasks: "asyncio.Task[Any]") -> None:
+    """Cancel tasks and return once they have ended.
+
+    One cancellation is not enough: on Python 3.11 `asyncio.wait_for`, in which redis-py sends, forgets one that comes
+    while the sending ends, and the task goes on for ever.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=_AGAIN_S)
 
 
 class Breaker:

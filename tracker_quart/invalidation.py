@@ -5,7 +5,7 @@ from typing import Any
 
 from core.contracts import keys
 from core.observe import logger
-from tracker_quart.contact import NOT_ANSWERED
+from tracker_quart.contact import NOT_ANSWERED, end
 from tracker_quart.snapshots import Snapshots
 
 _SILENCE_S = 1.0
@@ -31,8 +31,7 @@ class Listener:
     async def stop(self) -> None:
         """Stop listening."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await end(self._task)
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE_S

@@ -19,6 +19,7 @@ from core.config import Settings
 from core.domain.hosts import is_loopback
 from core.observe import logger, serve_metrics
 from tracker_quart.app import create_app, service_of
+from tracker_quart.contact import end
 
 PORT = 8080
 BACKLOG = 2048
@@ -77,11 +78,9 @@ async def _finish(connections: set[asyncio.Task[None]], *, limit: float) -> None
     if connections:
         await asyncio.wait(connections, timeout=limit)
     late = list(connections)
-    for task in late:
-        task.cancel()
     if late:
         log.warning("connections.cut", connections=len(late))
-        await asyncio.wait(late)
+        await end(*late)
 
 
 def _config() -> Config:

@@ -9,7 +9,7 @@ from core.observe import logger
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.clicklog import ClickLog
-from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, make_client
+from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, end, make_client
 from tracker_quart.invalidation import Listener
 from tracker_quart.pages import Pages
 from tracker_quart.redirect import Redirector
@@ -80,14 +80,13 @@ class Service:
         deadline = self._deadline or time.monotonic() + self._drain_limit
         await self._listener.stop()
         if self._tender is not None:
-            self._tender.cancel()
-            await asyncio.wait([self._tender])
+            await end(self._tender)
         await self._clicks.close()
         while self._spool.waiting and (left := deadline - time.monotonic()) > 0:
-            try:
-                async with asyncio.timeout(left):
-                    await self._replay()
-            except NOT_ANSWERED as error:
+            replaying = asyncio.create_task(self._replay())
+            await asyncio.wait([replaying], timeout=left)
+            await end(replaying)
+            if not replaying.cancelled() and (error := replaying.exception()):
                 self._writes.failed(error)
                 await asyncio.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
         await self._spool.close()
@@ -125,6 +124,8 @@ class Service:
             async with asyncio.timeout(_REPLAY_S):
                 await self._stream.add(clicks)
             self._writes.worked()
+            if self._reads.failing:  # a replay may take minutes; until reads work no change is asked for
+                await self._ping()
 
         await self._spool.replay(send)
 

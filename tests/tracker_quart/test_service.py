@@ -1,0 +1,46 @@
+"""What a tracker process does beside answering visitors."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from core.config import Settings
+from tests.tracker_quart.conftest import Publisher
+from tracker_quart.click_ids import ClickIds
+from tracker_quart.click_stream import Click, ClickStream
+from tracker_quart.service import Service
+from tracker_quart.spool import Spool
+
+
+async def test_it_notices_that_redis_reads_again_in_the_middle_of_a_long_replay(
+    publisher: Publisher, tracker_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every link would be served as it was, edits unseen, until the last click is replayed."""
+    ids = ClickIds()
+    left = Spool(tracker_settings.spool_dir, limit_bytes=1 << 20)
+    await left.append([Click(ids.new(), b"x") for _ in range(1500)])
+    await left.close()
+    go_on, add = asyncio.Event(), ClickStream.add
+    groups = 0
+
+    async def slowly(stream: ClickStream, clicks: Sequence[Click]) -> None:
+        nonlocal groups
+        groups += 1
+        if groups == 1:
+            service._reads.failed(TimeoutError("slow for a moment"))
+        elif groups == 3:
+            await go_on.wait()
+        await add(stream, clicks)
+
+    monkeypatch.setattr(ClickStream, "add", slowly)
+    publisher.ready()
+    service = Service(tracker_settings)
+    await service.start()
+    async with asyncio.timeout(30):
+        while groups < 3:
+            await asyncio.sleep(0.01)
+    assert service.redis_answers
+    go_on.set()
+    await service.stop()
+    assert service.spooled == 0
