@@ -3,7 +3,7 @@
 import hashlib
 from functools import lru_cache
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from flask import request, url_for
 from werkzeug.datastructures import MultiDict
@@ -28,8 +28,8 @@ def url_with(**changes: object) -> str:
         query.poplist(name)
         if value is not None:
             query[name] = str(value)
-    args: dict[str, object] = {name: query.getlist(name) for name in query}
-    return url_for(request.endpoint or "", **{**(request.view_args or {}), **args})
+    path = url_for(request.endpoint or "", **(request.view_args or {}))
+    return f"{path}?{urlencode(list(query.items(multi=True)))}" if query else path
 
 
 def local_path(text: str | None) -> str | None:

@@ -37,3 +37,9 @@ def test_it_changes_one_filter_and_starts_paging_anew(app: Flask) -> None:
     with app.test_request_context("/settings/domains?q=tv&tag=a&tag=b&page=7"):
         assert url_with(q=None) == "/settings/domains?tag=a&tag=b"
         assert url_with(page=8) == "/settings/domains?q=tv&tag=a&tag=b&page=8"
+
+
+@pytest.mark.parametrize("name", ["endpoint", "_external", "_scheme", "_anchor", "_method", "self"])
+def test_it_takes_names_in_the_query_for_nothing_but_names(app: Flask, name: str) -> None:
+    with app.test_request_context(f"/settings/domains?{name}=javascript"):
+        assert url_with(q="a b") == f"/settings/domains?{name}=javascript&q=a+b"
