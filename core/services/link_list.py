@@ -92,14 +92,20 @@ def _wanted(session: Session, filter: LinkFilter) -> list[ColumnElement[bool]]:
         wanted.append(Link.campaign_id == filter.campaign_id)
     if filter.owner_id is not None:
         wanted.append(Link.owner_id == filter.owner_id)
-    if filter.tag.strip():
+    tag = _readable(filter.tag)
+    if tag:
         tagged = select(LinkTag.link_id).join(Tag, Tag.id == LinkTag.tag_id)
-        wanted.append(Link.id.in_(tagged.where(Tag.name == filter.tag.strip().lower())))
-    search = filter.search.replace("\x00", " ").encode("utf-8", "replace").decode("utf-8").strip()[:500]
+        wanted.append(Link.id.in_(tagged.where(Tag.name == tag.lower())))
+    search = _readable(filter.search)[:500]
     if search:
         pasted = _pasted(session, search)
         wanted += [_has(word) for word in search.split()[:_MOST_WORDS]] if pasted is None else [pasted]
     return wanted
+
+
+def _readable(text: str) -> str:
+    """Without what PostgreSQL can not be asked about: NUL and lone surrogates."""
+    return text.replace("\x00", " ").encode("utf-8", "replace").decode("utf-8").strip()
 
 
 def _pasted(session: Session, search: str) -> ColumnElement[bool] | None:

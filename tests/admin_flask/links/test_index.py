@@ -169,3 +169,11 @@ def test_it_asks_to_sign_in(browser: Browser) -> None:
     answer = browser.get("/links?q=tv")
     assert answer.status_code == 303
     assert "/login?next=" in answer.location
+
+
+@pytest.mark.parametrize("query", ["tag=%00", "q=%00", "endpoint=x&_scheme=javascript&_external=1"])
+def test_it_stands_any_address(sit_down: Sit, make_link: MakeLink, query: str) -> None:
+    make_link("bf-tv")
+    page = sit_down("marketer").get(f"/links?{query}")
+    assert page.status_code == 200
+    assert 'href="javascript' not in page.text
