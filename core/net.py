@@ -103,7 +103,7 @@ def fetch(
         if left == 0:
             raise FetchRefused("redirects", f"The address redirects more than {limits.redirects} times.")
         left -= 1
-        following = _checked(urljoin(target, _as_typed(where)).partition("#")[0])
+        following = _checked(_joined(target, where).partition("#")[0])
         if _origin(following) != _origin(target):
             sent_headers = {}
             if body is not None and reply.status in (307, 308):
@@ -287,6 +287,13 @@ def _checked(url: str) -> str:
         return ascii_url(check_destination(url, own_hosts=()))
     except DestinationRefused as error:
         raise FetchRefused("url", error.message) from error
+
+
+def _joined(base: str, location: str) -> str:
+    try:
+        return urljoin(base, _as_typed(location))
+    except ValueError as error:
+        raise FetchRefused("url", f"The address redirects to one that can not be read: {error}.") from error
 
 
 def _as_typed(location: str) -> str:

@@ -211,10 +211,17 @@ def test_it_checks_every_redirect(site: Site) -> None:
         "/loop": redirect("/loop"),
         "/file": redirect("file:///etc/passwd"),
         "/user": redirect("http://a:b@shop.example/"),
+        "/odd": redirect("http://["),
         "/ok": redirect("ok2?a=b c#x", 301),
         "/rebind": redirect(f"http://other.example:{site.port}/"),
     }
-    for path, reason in (("/meta", "address"), ("/loop", "redirects"), ("/file", "url"), ("/user", "url")):
+    for path, reason in (
+        ("/meta", "address"),
+        ("/loop", "redirects"),
+        ("/file", "url"),
+        ("/user", "url"),
+        ("/odd", "url"),
+    ):
         with pytest.raises(FetchRefused) as refused:
             get(own + path)
         assert refused.value.reason == reason
