@@ -10,7 +10,8 @@ def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
     """An engine for `database_url` (the form of Settings.database_url).
 
     Prepared statements are off, so that PgBouncer in transaction mode works; a connection is tried before use, since a
-    database that failed over has dropped it; three seconds to connect, so that an outage is noticed and not waited out.
+    database that failed over has dropped it; three seconds to connect, so that an outage is noticed and not waited out;
+    errors do not show the values that were sent, since they are logged: hashes of passwords and tokens, addresses.
     """
     return create_engine(
         database_url,
@@ -18,6 +19,7 @@ def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
         max_overflow=5,
         pool_pre_ping=True,
         pool_recycle=1800,
+        hide_parameters=True,
         connect_args={"prepare_threshold": None, "connect_timeout": 3, "application_name": "rastro"},
     )
 
