@@ -1,14 +1,31 @@
 """The API's blueprint, and the one way to put a view on it: with a key, rights, arguments and answer."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from json import JSONDecodeError
+from typing import Any, TypeVar
 
+from flask import Request, abort
 from flask_smorest import Blueprint
 from marshmallow import RAISE, Schema
+from webargs.flaskparser import FlaskParser
 
 from admin_flask.api.guard import with_key
 
+
+class _Parser(FlaskParser):
+    """JSON that is too much to read (nested a thousand deep, a number of thousands of digits) is none."""
+
+    def _raw_load_json(self, req: Request) -> Any:
+        try:
+            return super()._raw_load_json(req)
+        except (JSONDecodeError, UnicodeDecodeError):
+            raise
+        except (RecursionError, ValueError):
+            abort(400)
+
+
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
+blueprint.ARGUMENTS_PARSER = _Parser()
 
 ID = "<int(max=9223372036854775807):link_id>"
 """A link's id in an address: a larger number is no id, and so a 404."""

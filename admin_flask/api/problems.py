@@ -1,10 +1,10 @@
 """Errors of the API as problem+json (RFC 9457). Whatever goes wrong below /api is answered here, and only there."""
 
+import json
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-import msgspec
 from flask import Flask, Response, request
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -163,7 +163,7 @@ def _respond(problem: Problem) -> Response:
         "detail": problem.detail,
         **problem.more,
     }
-    response = Response(msgspec.json.encode(body), problem.status, mimetype=PROBLEM)
+    response = Response(json.dumps(body), problem.status, mimetype=PROBLEM)
     response.headers.extend(problem.headers)
     return response
 

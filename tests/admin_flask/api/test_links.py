@@ -239,3 +239,24 @@ def test_it_lists_finds_and_pages(api: Caller) -> None:
 )
 def test_it_names_what_is_wrong_in_a_query(api: Caller, query: dict[str, str], wrong: str) -> None:
     assert set(errors(api.get("/links", **query))) == {wrong}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ("[" * 100_000, 400),
+        ('{"url": ' + "[" * 100_000 + "]" * 100_000 + "}", 400),
+        ('{"url": "https://shop.example/", "campaign_id": ' + "9" * 5000 + "}", 400),
+        ('{"url": "https://shop.example/", "domain": "\\ud800"}', 422),
+        ('{"url": "https://shop.example/", "\\ud800": 1}', 422),
+    ],
+    ids=["nested", "nested and closed", "digits", "surrogate", "surrogate's name"],
+)
+def test_it_stands_any_body(api: Caller, body: str, status: int) -> None:
+    answer = api.send("POST", "/links", data=body, content_type="application/json")
+    assert answer.status_code == status
+    assert problem(answer)
+
+
+def test_it_finds_no_tag_that_can_not_be(api: Caller) -> None:
+    assert api.get("/links", tag="\x00").get_json()["items"] == []
