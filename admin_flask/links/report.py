@@ -8,7 +8,7 @@ from babel import Locale
 from flask import Response, abort, make_response, request, url_for
 from flask_babel import get_locale, gettext
 
-from admin_flask.access import needs, zone
+from admin_flask.access import me, needs, polled, zone
 from admin_flask.held import db, moment
 from admin_flask.htmx import page_or_block
 from admin_flask.links.blueprint import blueprint
@@ -34,6 +34,7 @@ def detail(link_id: int) -> Response:
 
 @blueprint.get("/<row:link_id>/live")
 @needs("reports.view")
+@polled
 def live(link_id: int) -> Response:
     """The block `report` anew when something was stored since the page was made; else nothing (204)."""
     link = _found(link_id)
@@ -52,7 +53,8 @@ def _page(link: Link, asked: Asked | None = None) -> Response:
     }
     if newest:
         report |= _report(link, asked)
-        report["clicks"] = clicks_of(newest, now=moment(), zone=zone())
+        if me().may("clicks.view"):
+            report["clicks"] = clicks_of(newest, now=moment(), zone=zone())
     return page_or_block("links/detail.html", "report", link=show_link(link), zone=zone(), report=report)
 
 

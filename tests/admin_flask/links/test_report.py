@@ -79,7 +79,7 @@ def test_it_says_why_each_click_was_kept(sit_down: Sit, make_link: MakeLink, cli
     click(link, MORNING - timedelta(seconds=3), bot_reason="agent", device="", country="")
     click(link, MORNING - timedelta(seconds=2), bot_reason="empty_agent")
     click(link, MORNING - timedelta(seconds=1), outcome="gone")
-    page = sit_down("viewer").get(f"/links/{link.id}").text
+    page = sit_down("support").get(f"/links/{link.id}").text
     rows = [
         re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", row))
         for row in page.split("rs-clicks")[1].split("<tr>")[2:]
@@ -277,3 +277,24 @@ def test_it_asks_to_sign_in(browser: Browser, make_link: MakeLink) -> None:
     link = make_link("bf-tv")
     assert browser.get(f"/links/{link.id}").status_code == 303
     assert browser.get(f"/links/{link.id}/live").status_code == 303
+
+
+@pytest.mark.parametrize(("role", "sees"), [("support", True), ("viewer", False)])
+def test_it_shows_single_clicks_to_who_may_see_them(
+    sit_down: Sit, make_link: MakeLink, click: Click, role: str, sees: bool
+) -> None:
+    link = make_link("bf-tv")
+    click(link, MORNING - timedelta(hours=1))
+    page = sit_down(role).get(f"/links/{link.id}").text
+    assert ("Last clicks" in page) is sees
+    assert ("first visit that day" in page) is sees
+
+
+def test_a_report_that_is_only_open_keeps_no_session_alive(
+    sit_down: Sit, make_link: MakeLink, clock: Clock
+) -> None:
+    link, browser = make_link("bf-tv"), sit_down("viewer")
+    for _ in range(13):
+        clock.pass_by(timedelta(hours=1))
+        browser.get(f"/links/{link.id}/live", htmx=True)
+    assert browser.get(f"/links/{link.id}").status_code == 303
