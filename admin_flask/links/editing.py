@@ -215,6 +215,8 @@ def _saved(link: Link) -> dict[str, Any]:
 def _notes(form: LinkForm, link: Link | None) -> list[Note]:
     hosts = dict(form.domain_id.choices)
     domain_id = form.domain_id.data
+    if hosts and domain_id not in hosts:
+        return []
     return slug_notes(
         slug=form.slug.data or "", domain_id=domain_id, host=hosts.get(domain_id, ""), link=link
     )

@@ -179,3 +179,10 @@ def test_it_keeps_what_was_typed_through_a_sign_in(
     assert answer.status_code in (401, 419)
     assert "https://loja.example/kept" in answer.text
     assert db.scalars(select(Link)).all() == []
+
+
+@pytest.mark.parametrize("number", ["9" * 20, "7", "x", ""])
+def test_it_knows_no_other_domain(sit_down: Sit, db: Session, domain: Domain, number: str) -> None:
+    fields = {"url": "https://loja.example/tv", "slug": "tv", "domain_id": number}
+    assert sit_down("marketer").post("/links/new", fields).status_code == 422
+    assert db.scalars(select(Link)).all() == []
