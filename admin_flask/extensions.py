@@ -8,9 +8,10 @@ from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFProtect
 
 from admin_flask.access import Person, is_polled, login_manager, session_token, visitor_ip, zone
-from admin_flask.held import db, moment
+from admin_flask.held import db, held, moment
 from core.config import Settings
 from core.contracts import keys
+from core.domain.networks import counted_as
 from core.services.accounts import session_user
 
 LANGUAGES = ("en",)
@@ -19,7 +20,9 @@ csrf = CSRFProtect()
 babel = Babel()
 
 
-limiter = Limiter(visitor_ip, in_memory_fallback_enabled=True, key_prefix=keys.RATE_LIMITS)
+limiter = Limiter(
+    lambda: counted_as(visitor_ip()), in_memory_fallback_enabled=True, key_prefix=keys.RATE_LIMITS
+)
 
 
 def register(app: Flask) -> None:
@@ -41,6 +44,11 @@ def register(app: Flask) -> None:
     csrf.init_app(app)
     limiter.init_app(app)
     babel.init_app(app, locale_selector=_language, timezone_selector=zone)
+
+
+def login_rate() -> str:
+    """How often a password may be tried, as the limiter reads it."""
+    return f"{held().settings.login_rate} per minute"
 
 
 def _load_person(_: object) -> Person | None:

@@ -10,6 +10,7 @@ from admin_flask.access import me
 from admin_flask.account.agents import browser_name
 from admin_flask.account.forms import PasswordForm, ProfileForm
 from admin_flask.addresses import came_from
+from admin_flask.extensions import limiter, login_rate
 from admin_flask.forms import put_error
 from admin_flask.held import db, moment
 from admin_flask.pages import THEMES
@@ -50,6 +51,12 @@ def profile() -> Response | tuple[str, int]:
 
 
 @blueprint.route("/account/password", methods=["GET", "POST"])
+@limiter.limit(
+    login_rate,
+    key_func=lambda: f"password:{me().id}",
+    methods=["POST"],
+    deduct_when=lambda response: response.status_code != 303,
+)
 def password() -> Response | tuple[str, int]:
     """A new password ends every other session of the person."""
     form = PasswordForm()
@@ -72,7 +79,7 @@ def password() -> Response | tuple[str, int]:
     return render_template("account/password.html", form=form), 422 if form.is_submitted() else 200
 
 
-@blueprint.post("/account/sessions/<int:session_id>/close")
+@blueprint.post("/account/sessions/<int(max=9223372036854775807):session_id>/close")
 def close_session(session_id: int) -> Response:
     """Sign out one browser of one's own."""
     if accounts.close_session_of(db.session(), user_id=me().id, session_id=session_id):

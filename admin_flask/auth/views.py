@@ -8,7 +8,8 @@ from admin_flask.access import forget, me, open_to_all, remember, session_token,
 from admin_flask.addresses import local_path
 from admin_flask.auth.door import sign_in_page
 from admin_flask.auth.forms import ForgotForm, ResetForm, SignInForm
-from admin_flask.extensions import limiter
+from admin_flask.auth.known import counted_under, know_browser
+from admin_flask.extensions import limiter, login_rate
 from admin_flask.forms import put_error
 from admin_flask.held import db, held, moment
 from admin_flask.kept import Kept, give_back, kept_sent
@@ -18,21 +19,17 @@ from core.services import accounts
 blueprint = Blueprint("auth", __name__)
 
 
-def _login_rate() -> str:
-    return f"{held().settings.login_rate} per minute"
-
-
 def _account() -> str:
-    return "account:" + request.form.get("email", "").strip().lower()[:320]
+    return counted_under(request.form.get("email", ""))
 
 
 def _was_refused(response: Response) -> bool:
     return response.status_code != 303
 
 
-_per_ip = limiter.limit(_login_rate, methods=["POST"], deduct_when=_was_refused)
-_per_account = limiter.limit(_login_rate, key_func=_account, methods=["POST"], deduct_when=_was_refused)
-_mails_per_ip = limiter.limit(_login_rate, methods=["POST"])
+_per_ip = limiter.limit(login_rate, methods=["POST"], deduct_when=_was_refused)
+_per_account = limiter.limit(login_rate, key_func=_account, methods=["POST"], deduct_when=_was_refused)
+_mails_per_ip = limiter.limit(login_rate, methods=["POST"])
 
 
 @blueprint.route("/login", methods=["GET", "POST"])
@@ -62,6 +59,7 @@ def login() -> Response:
     session.clear()
     response = _back_to_form(kept, user.id) if kept else _go_on(form.next.data)
     remember(response, token, keep=bool(form.keep.data))
+    know_browser(response, user.email)
     return response
 
 
@@ -114,7 +112,9 @@ def reset(token: str) -> Response | tuple[str, int]:
     form = ResetForm()
     if form.validate_on_submit():
         try:
-            accounts.reset_password(db.session(), token=token, password=form.password.data, now=moment())
+            user = accounts.reset_password(
+                db.session(), token=token, password=form.password.data, now=moment()
+            )
         except accounts.ResetExpired:
             return render_template("auth/reset_expired.html"), 410
         except accounts.WeakPassword as weak:
@@ -122,7 +122,9 @@ def reset(token: str) -> Response | tuple[str, int]:
         else:
             session.clear()
             say(gettext("Your new password is set. Sign in with it."))
-            return make_response(redirect(url_for("auth.login"), 303))
+            response = make_response(redirect(url_for("auth.login"), 303))
+            know_browser(response, user.email)
+            return response
     return render_template("auth/reset.html", form=form, token=token), 422 if form.is_submitted() else 200
 
 

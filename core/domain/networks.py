@@ -1,7 +1,7 @@
 """Which peers are our own proxies, and who the visitor behind them is."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,17 @@ def visitor_address(peer: str, forwarded_for: str, proxies: Networks) -> str:
             return current
         current = candidate
     return current
+
+
+def counted_as(address: str) -> str:
+    """What tries from `address` are counted under: itself, or the /64 of IPv6, which is one visitor's to draw from."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(ip, IPv4Address):
+        return address
+    return str(ip.ipv4_mapped or ip_network((ip, 64), strict=False))
 
 
 def _is_address(text: str) -> bool:

@@ -272,8 +272,9 @@ def _email(text: str) -> str:
 
 
 def _folded(email: str) -> str:
-    """E-mails are compared and stored in lower case; only ASCII is folded, as the database's own check does."""
-    return email.strip().lower().replace("\x00", "")
+    """E-mails are compared and stored in lower case. NUL, which PostgreSQL can not hold, becomes a character that no
+    e-mail has: left out, it would give one account many names, each with tries of its own."""
+    return email.strip().lower().replace("\x00", "\ufffd")
 
 
 def _user(session: Session, user_id: int) -> User:

@@ -1,5 +1,6 @@
 """One's own account: name, zone, password, browsers, theme."""
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
@@ -7,10 +8,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from admin_flask.account.agents import browser_name
+from core.config import Settings
 from core.db.models import Session as SessionRow
 from core.db.models import User
 from tests.admin_flask.browser import Browser
-from tests.admin_flask.conftest import PASSWORD
+from tests.admin_flask.conftest import PASSWORD, MakeApp
 
 Sit = Callable[..., Browser]
 NEW = "four other short words"
@@ -142,3 +144,13 @@ def test_it_changes_nothing_without_the_token(sit_down: Sit, path: str) -> None:
 def test_it_names_browsers(agent: str, name: str, sit_down: Sit) -> None:
     with sit_down("viewer").client.application.test_request_context("/"):
         assert browser_name(agent) == name
+
+
+def test_it_slows_down_who_guesses_at_an_open_browser(
+    settings: Settings, make_app: MakeApp, sit_down: Sit
+) -> None:
+    open_one = sit_down("viewer")
+    strict = Browser(make_app(dataclasses.replace(settings, login_rate=3)), settings.admin_url)
+    strict.client.set_cookie("rastro_sid", open_one.cookie("rastro_sid") or "", domain="localhost")
+    fields = {"old_password": "wrong", "new_password": NEW}
+    assert [strict.post("/account/password", fields).status_code for _ in range(4)] == [422, 422, 422, 429]

@@ -174,3 +174,64 @@ def test_it_still_counts_when_redis_is_away(settings: Settings, person: Person, 
     statuses = [browser.post("/login", {**ADMIN, "password": "wrong"}).status_code for _ in range(5)]
     assert statuses[0] == 422
     assert statuses[-1] == 429
+
+
+def test_it_locks_nobody_out_of_a_browser_they_know(
+    strict: Flask, settings: Settings, person: Person
+) -> None:
+    person("admin")
+    own, elsewhere = Browser(strict, settings.admin_url), Browser(strict, settings.admin_url)
+    assert own.post("/login", ADMIN).status_code == 303
+    own.post("/logout")
+    place = {"REMOTE_ADDR": "203.0.113.5"}
+    statuses = [
+        elsewhere.post("/login", {**ADMIN, "password": "wrong"}, environ_overrides=place).status_code
+        for _ in range(4)
+    ]
+    assert statuses == [422, 422, 422, 429]
+    assert own.post("/login", ADMIN).status_code == 303
+
+
+def test_a_known_browser_has_no_more_tries_than_others(
+    strict: Flask, settings: Settings, person: Person
+) -> None:
+    person("admin")
+    own = Browser(strict, settings.admin_url)
+    own.post("/login", ADMIN)
+    own.post("/logout")
+    statuses = [
+        own.post(
+            "/login", {**ADMIN, "password": "wrong"}, environ_overrides={"REMOTE_ADDR": f"203.0.113.{number}"}
+        ).status_code
+        for number in range(4)
+    ]
+    assert statuses == [422, 422, 422, 429]
+
+
+def test_a_browser_is_known_for_its_own_account_alone(
+    strict: Flask, settings: Settings, person: Person
+) -> None:
+    person("admin")
+    person("viewer")
+    other = Browser(strict, settings.admin_url)
+    other.post("/login", {**ADMIN, "email": "viewer@aroeira.example"})
+    for number in range(3):
+        place = {"REMOTE_ADDR": f"203.0.113.{number}"}
+        other.post("/login", {**ADMIN, "password": "wrong"}, environ_overrides=place)
+    assert other.post("/login", ADMIN).status_code == 429
+
+
+def test_it_takes_no_account_by_another_name(strict: Flask, settings: Settings, person: Person) -> None:
+    person("admin")
+    browser = Browser(strict, settings.admin_url)
+    assert browser.post("/login", {**ADMIN, "email": "ad\x00min@aroeira.example"}).status_code == 422
+
+
+def test_it_counts_the_addresses_of_one_visitor_together(strict: Flask, settings: Settings) -> None:
+    statuses = []
+    for number in range(4):
+        fields = {"email": f"{number}@aroeira.example", "password": "wrong"}
+        place = {"REMOTE_ADDR": f"2001:db8:1:2::{number:x}"}
+        browser = Browser(strict, settings.admin_url)
+        statuses.append(browser.post("/login", fields, environ_overrides=place).status_code)
+    assert statuses == [422, 422, 422, 429]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.domain.networks import parse_networks, visitor_address
+from core.domain.networks import counted_as, parse_networks, visitor_address
 
 
 @pytest.mark.parametrize(
@@ -31,3 +31,16 @@ def test_it_finds_the_visitor(trusted: str, peer: str, forwarded: str, visitor: 
 def test_it_refuses_what_is_no_network() -> None:
     with pytest.raises(ValueError, match="hop count"):
         parse_networks("10.0.0.0/8 banana")
+
+
+@pytest.mark.parametrize(
+    ("address", "counted"),
+    [
+        ("203.0.113.7", "203.0.113.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("::ffff:203.0.113.7", "203.0.113.7"),
+        ("", ""),
+    ],
+)
+def test_it_counts_the_addresses_of_one_visitor_together(address: str, counted: str) -> None:
+    assert counted_as(address) == counted
