@@ -53,16 +53,17 @@ def me() -> Person:
 def acting() -> Actor:
     """The signed-in person as services write them beside a change."""
     person = me()
-    return Actor(kind="user", id=person.id, name=person.name, role=person.role, ip=visitor_ip())
+    return Actor(kind="user", id=person.id, name=person.name, role=person.role, ip=visitor_ip() or None)
 
 
 def visitor_ip() -> str:
-    """Address of whoever asks, behind the proxies that are ours."""
-    return visitor_address(
+    """Address of whoever asks, behind the proxies that are ours; "" over a unix socket that forwards none."""
+    address = visitor_address(
         request.remote_addr or "",
         request.headers.get("X-Forwarded-For", ""),
         held().settings.trusted_proxies,
     )
+    return address.partition("%")[0]  # the interface of a link-local address says nothing to the database
 
 
 def session_token() -> str | None:

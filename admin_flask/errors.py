@@ -78,7 +78,8 @@ def _no_database(error: Exception) -> Response:
 
 def _unknown(error: Exception) -> Response:
     number = uuid.uuid4().hex[:8]
-    log.error("manager.failed", reference=number, path=request.path, exc_info=error)
+    route = request.url_rule.rule if request.url_rule else ""  # a path can hold the secret of a new password
+    log.error("manager.failed", reference=number, route=route, exc_info=error)
     return _page(
         500,
         gettext("Something broke on our side"),

@@ -8,7 +8,7 @@ from flask import Flask, Response, abort, current_app, redirect, request, url_fo
 from flask_login import current_user
 
 from admin_flask.access import is_open
-from admin_flask.addresses import local_path
+from admin_flask.addresses import came_from
 from admin_flask.auth.door import sign_in_again
 from admin_flask.held import held
 from admin_flask.htmx import is_htmx
@@ -97,10 +97,8 @@ def _ask_to_sign_in() -> Response | None:
     here = request.full_path.rstrip("?")
     if not is_htmx():
         return current_app.make_response(redirect(url_for("auth.login", next=here), 303))
-    current = urlsplit(request.headers.get("HX-Current-URL", ""))
-    back = local_path(current.path + (f"?{current.query}" if current.query else "")) or "/"
     response = current_app.make_response(("", 204))
-    response.headers["HX-Redirect"] = url_for("auth.login", next=back)
+    response.headers["HX-Redirect"] = url_for("auth.login", next=came_from())
     return response
 
 

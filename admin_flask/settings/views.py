@@ -46,7 +46,7 @@ def new_domain() -> Response | tuple[str, int]:
     return render_template("settings/new_domain.html", form=form), 422 if form.is_submitted() else 200
 
 
-@blueprint.post("/domains/<int:domain_id>/default")
+@blueprint.post("/domains/<int(max=9223372036854775807):domain_id>/default")
 @needs("domains.edit")
 def make_default(domain_id: int) -> Response:
     """New links start on this domain from now on."""

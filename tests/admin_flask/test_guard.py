@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 import pytest
 from flask import Flask
+from structlog.testing import capture_logs
 
 from admin_flask.access import is_open
 from core.config import Settings
+from core.services import accounts
 from tests.admin_flask.browser import Browser
 from tests.admin_flask.conftest import MakeApp
 
@@ -136,3 +138,32 @@ def test_it_explains_what_can_not_be_shown(sit_down: Sit, path: str, status: int
     answer = sit_down("viewer").get(path)
     assert answer.status_code == status
     assert "To the start" in answer.text
+
+
+def test_it_takes_an_address_of_htmx_that_is_none(browser: Browser) -> None:
+    answer = browser.get("/account", htmx=True, headers={"HX-Current-URL": "http://["})
+    assert answer.headers["HX-Redirect"] == "/login?next=/"
+
+
+def test_it_logs_no_secret_of_a_path(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(accounts, "reset_password", fail)
+    with capture_logs() as logs:
+        assert browser.post("/reset/a-secret-token", {"password": "three short words"}).status_code == 500
+    assert logs
+    assert "a-secret-token" not in str([{**line, "exc_info": ""} for line in logs])
+
+
+@pytest.mark.parametrize("peer", ["", "fe80::1%eth0"])
+def test_it_works_for_peers_without_a_plain_address(sit_down: Sit, peer: str) -> None:
+    browser = sit_down("admin")
+    place = {"REMOTE_ADDR": peer}
+    answer = browser.post("/settings/domains/new", {"host": "go.example.com"}, environ_overrides=place)
+    assert answer.status_code == 303
+
+
+@pytest.mark.parametrize("path", ["/account/sessions/{}/close", "/settings/domains/{}/default"])
+def test_it_knows_no_row_of_twenty_digits(sit_down: Sit, path: str) -> None:
+    assert sit_down("admin").post(path.format("9" * 20)).status_code == 404
