@@ -104,7 +104,7 @@ class Redirector:
         if domain.is_tombstone:
             return self._page(visit, pages.WRONG_HOST)
         slug = slug_of(visit.path)
-        if slug is None or len(slug) > 2 * LONGEST_SLUG:  # not yet in NFC, which may be shorter
+        if slug is None or len(slug) > 4 * LONGEST_SLUG:  # not yet in NFC: one character may come as four
             return self._page(visit, UNKNOWN, domain)
         key = keys.link(domain.domain_id, slug_key(slug, case_sensitive=domain.case_sensitive))
         found = self._snapshots.held(key)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from unicodedata import normalize
 from urllib.parse import quote
 
 import pytest
@@ -10,6 +11,7 @@ from quart.typing import TestClientProtocol as Client
 from core.contracts import keys, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
+from core.domain.urls import LONGEST_SLUG, check_slug
 from tests.tracker_quart.conftest import CHROME, URL, Publisher
 
 BROWSER = {"user-agent": CHROME}
@@ -145,6 +147,14 @@ async def test_it_looks_slugs_up_by_the_domains_case_rule(
     publisher.link(slug, LinkSnapshot(link_id=30, url=URL), domain_id=domain_id)
     answer = await client.get(f"/{quote(asked, safe='%')}", headers={"host": host})
     assert (answer.status_code == 302) == found
+
+
+async def test_it_finds_the_longest_slug_in_any_normal_form(client: Client, publisher: Publisher) -> None:
+    slug = check_slug("\u1ec7" * LONGEST_SLUG)
+    publisher.link(slug, LinkSnapshot(link_id=3, url=URL))
+    for form in ("NFC", "NFD"):
+        answer = await client.get("/" + quote(normalize(form, slug)), headers=BROWSER)
+        assert answer.status_code == 302, form
 
 
 async def test_it_obeys_a_change_within_a_second(client: Client, publisher: Publisher) -> None:
