@@ -7,11 +7,15 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from playwright.sync_api import Page, expect, sync_playwright
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 from werkzeug.serving import make_server
 
 from core.config import Settings
-from core.db.models import User
-from tests.admin_flask.conftest import PASSWORD, MakeApp
+from core.db.models import Link, User
+from core.services import domains
+from core.services.actor import COMMAND
+from tests.admin_flask.conftest import MORNING, PASSWORD, MakeApp
 
 CHROMIUM = Path("/usr/bin/chromium")
 pytestmark = [
@@ -96,3 +100,13 @@ def test_it_keeps_what_was_typed_when_the_session_ends(page: Page, site: str) ->
     expect(page.get_by_label("Host name")).to_have_value("ofertas.aroeira.example")
     page.get_by_role("button", name="Add the domain").click()
     expect(page.get_by_role("cell", name="ofertas.aroeira.example")).to_be_visible()
+
+
+def test_it_makes_one_link_when_the_button_is_pressed_twice(page: Page, site: str, db: Session) -> None:
+    domains.add_domain(db, host="go.example.com", actor=COMMAND, now=MORNING)
+    page.goto(f"{site}/links/new")
+    page.get_by_label("Destination").fill("https://shop.example/tv")
+    page.get_by_role("button", name="Make link").dblclick()
+    page.wait_for_url("**/links/1")
+    page.goto(f"{site}/links")
+    assert len(db.scalars(select(Link)).all()) == 1
