@@ -14,7 +14,7 @@ from admin_flask.api.views import register_api
 from admin_flask.auth.views import blueprint as auth
 from admin_flask.freshness.views import blueprint as freshness
 from admin_flask.health.views import blueprint as health
-from admin_flask.held import Held
+from admin_flask.held import Held, in_thread
 from admin_flask.links.views import blueprint as links
 from admin_flask.nav import page_url
 from admin_flask.settings.views import blueprint as settings_pages
@@ -33,14 +33,17 @@ def create_app(
     clock: Callable[[], datetime] | None = None,
     mailer: Sender | None = None,
     redis: "Redis | None" = None,
+    later: Callable[[Callable[[], None]], None] = in_thread,
 ) -> Flask:
-    """The manager over `settings`. Tests hand in a clock, a mailer, a Redis client; nothing connects yet."""
+    """The manager over `settings`. Tests hand in a clock, a mailer, a Redis client, and run at once what is to come
+    `later`; nothing connects yet."""
     app = Flask("rastro", static_folder=STATIC, static_url_path="/static", template_folder=TEMPLATES)
     app.extensions["rastro"] = Held(
         settings=settings,
         redis=redis or make_redis(settings.redis_url),
         clock=clock or _now,
         mailer=mailer or make_mailer(settings),
+        later=later,
     )
     app.config.update(
         SECRET_KEY=settings.secret_key,

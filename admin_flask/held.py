@@ -1,5 +1,6 @@
 """What the manager holds for every request: settings, Redis, the clock, the way to send mail."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,12 +19,18 @@ from core.services.mail import Sender
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """Made once by `create_app`; tests hand in their own clock and mailer."""
+    """Made once by `create_app`; tests hand in their own clock and mailer. `later` runs something beside the answer."""
 
     settings: Settings
     redis: "Redis"
     clock: Callable[[], datetime]
     mailer: Sender
+    later: Callable[[Callable[[], None]], None]
+
+
+def in_thread(run: Callable[[], None]) -> None:
+    """Run it in a thread of its own, so that the answer does not wait for it."""
+    threading.Thread(target=run, name="later").start()
 
 
 def held() -> Held:

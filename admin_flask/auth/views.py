@@ -1,8 +1,26 @@
 """Sign in, sign out, a new password by mail; and the way back to a form that was interrupted."""
 
-from flask import Blueprint, Response, make_response, redirect, render_template, request, session, url_for
+from datetime import datetime
+from functools import partial
+from typing import cast
+
+from flask import (
+    Blueprint,
+    Flask,
+    Response,
+    current_app,
+    make_response,
+    redirect,
+    render_template,
+    request,
+    session,
+    url_for,
+)
 from flask_babel import gettext
 from flask_login import current_user
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.local import LocalProxy
 
 from admin_flask.access import forget, me, open_to_all, remember, session_token, visitor_ip
 from admin_flask.addresses import local_path
@@ -14,7 +32,10 @@ from admin_flask.forms import put_error
 from admin_flask.held import db, held, moment
 from admin_flask.kept import Kept, give_back, kept_sent
 from admin_flask.toasts import say
+from core.observe import logger
 from core.services import accounts
+
+log = logger(__name__)
 
 blueprint = Blueprint("auth", __name__)
 
@@ -90,17 +111,14 @@ def again() -> Response:
 @open_to_all
 @_mails_per_ip
 def forgot() -> tuple[str, int]:
-    """Ask for a mail with a link to a new password. The answer does not tell who has an account."""
+    """Ask for a mail with a link to a new password. The answer does not tell who has an account, nor does its time:
+    what is written for a person who has one is written beside it."""
     form = ForgotForm()
     if not form.validate_on_submit():
         return render_template("auth/forgot.html", form=form), 422 if form.is_submitted() else 200
-    accounts.request_reset(
-        db.session(),
-        email=form.email.data,
-        now=moment(),
-        mailer=held().mailer,
-        base_url=held().settings.admin_url,
-    )
+    db.session.execute(text("select 1"))  # promise no mail while the database is away
+    app = cast(LocalProxy[Flask], current_app)._get_current_object()
+    held().later(partial(_request_reset, app, email=form.email.data, now=moment()))
     return render_template("auth/forgot_sent.html", email=form.email.data), 200
 
 
@@ -126,6 +144,16 @@ def reset(token: str) -> Response | tuple[str, int]:
             know_browser(response, user.email)
             return response
     return render_template("auth/reset.html", form=form, token=token), 422 if form.is_submitted() else 200
+
+
+def _request_reset(app: Flask, *, email: str, now: datetime) -> None:
+    with app.app_context():
+        try:
+            accounts.request_reset(
+                db.session(), email=email, now=now, mailer=held().mailer, base_url=held().settings.admin_url
+            )
+        except SQLAlchemyError as error:
+            log.error("manager.reset_not_asked", exc_info=error)
 
 
 def _go_on(path: str | None = None) -> Response:

@@ -65,7 +65,7 @@ def make_app(clean_database: None, valkey: "redis.Redis", clock: Clock, box: Box
     made: list[Flask] = []
 
     def make(settings: Settings, **kwargs: Any) -> Flask:
-        made.append(create_app(settings, clock=clock, mailer=box, **kwargs))
+        made.append(create_app(settings, clock=clock, mailer=box, **{"later": lambda run: run(), **kwargs}))
         return made[-1]
 
     yield make

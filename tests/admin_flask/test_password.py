@@ -1,17 +1,34 @@
 """A new password by mail."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import Engine, event
 
+from admin_flask.held import db as database
+from core.config import Settings
 from core.db.models import User
 from tests.admin_flask.browser import Browser
-from tests.admin_flask.conftest import PASSWORD, Box, Clock
+from tests.admin_flask.conftest import PASSWORD, Box, Clock, MakeApp
 
 NEW = "four other short words"
 Person = Callable[..., User]
+
+
+@contextmanager
+def counted(engine: Engine) -> Iterator[list[str]]:
+    """The statements that were sent meanwhile."""
+    seen: list[str] = []
+
+    def see(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        seen.append(statement)
+
+    event.listen(engine, "before_cursor_execute", see)
+    yield seen
+    event.remove(engine, "before_cursor_execute", see)
 
 
 def link_in(box: Box) -> str:
@@ -103,3 +120,23 @@ def test_it_does_nothing_without_the_token(browser: Browser, person: Person, box
     assert answer.status_code == 419
     assert NEW not in answer.text
     assert box.mails == []
+
+
+def test_its_time_does_not_tell_who_has_an_account(
+    settings: Settings, make_app: MakeApp, person: Person, box: Box
+) -> None:
+    person("viewer")
+    waiting: list[Callable[[], None]] = []
+    browser = Browser(make_app(settings, later=waiting.append), settings.admin_url)
+    pages, statements = [], []
+    for email in ("viewer@aroeira.example", "nobody@aroeira.example"):
+        token = browser.token()
+        with browser.client.application.app_context(), counted(database.engine) as seen:
+            page = browser.post("/forgot", {"email": email, "csrf_token": token}, token=False)
+        pages.append(page.text.replace(email, ""))
+        statements.append(list(seen))
+    assert pages[0] == pages[1]
+    assert statements[0] == statements[1]
+    for run in waiting:
+        run()
+    assert [mail["to"] for mail in box.mails] == ["viewer@aroeira.example"]
