@@ -54,7 +54,7 @@ def edit(link_id: int) -> Response:
     `over` is the version that a person chose to save over after they compared: only fields that they touched are sent.
     """
     link = _found(link_id)
-    form = _offer(LinkForm(data=_saved(link)))
+    form = _offer(LinkForm(data=_saved(link)), link)
     if not form.is_submitted() or _chose_otherwise(form):
         return _page(form, link)
     if not form.validate():
@@ -89,9 +89,9 @@ def edit(link_id: int) -> Response:
 @needs("links.edit")
 def slug() -> Response:
     """What there is to say about a slug; asked when a person leaves the field."""
-    form = _offer(LinkForm(request.args, meta={"csrf": False}))
     link_id = _number(request.args.get("link_id"))
-    notes = _notes(form, _found(link_id) if link_id else None)
+    link = _found(link_id) if link_id else None
+    notes = _notes(_offer(LinkForm(request.args, meta={"csrf": False}), link), link)
     return make_response(render_template("links/_slug_note.html", slug_notes=notes))
 
 
@@ -145,13 +145,18 @@ def _field_of(form: LinkForm, name: str) -> Field:
     return form[{"domain": "domain_id", "campaign": "campaign_id"}.get(name, name)]
 
 
-def _offer(form: LinkForm) -> LinkForm:
+def _offer(form: LinkForm, link: Link | None = None) -> LinkForm:
+    """Give the form its choices, the domain and campaign of `link` among them, however many there are."""
     choices = link_choices(db.session())
     form.domain_id.choices = [(choice.id, choice.name) for choice in choices.domains]
     form.campaign_id.choices = [("", gettext("None"))] + [(one.id, one.name) for one in choices.campaigns]
+    if link and link.domain_id not in dict(form.domain_id.choices):
+        form.domain_id.choices.append((link.domain_id, link.domain.host))
+    if link and link.campaign and link.campaign_id not in dict(form.campaign_id.choices):
+        form.campaign_id.choices.append((link.campaign_id, link.campaign.name))
     if choices.domains and (form.domain_id.data is None or not form.is_submitted()):
-        known = [choice.id for choice in choices.domains]
-        form.domain_id.data = form.domain_id.data if form.domain_id.data in known else known[0]
+        known = dict(form.domain_id.choices)
+        form.domain_id.data = form.domain_id.data if form.domain_id.data in known else next(iter(known))
     return form
 
 

@@ -1,5 +1,6 @@
 """Change a link."""
 
+import re
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -9,7 +10,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from core.contracts import keys, link_snapshot
-from core.db.models import Domain, Link, LinkHistory
+from core.db.models import Campaign, Domain, Link, LinkHistory
+from core.services.link_choices import MOST_CHOICES
 from tests.admin_flask.browser import Browser
 from tests.admin_flask.conftest import MORNING, Clock
 from tests.admin_flask.links.conftest import Click, MakeLink
@@ -224,3 +226,22 @@ def test_it_refuses_a_form_without_its_token(sit_down: Sit, db: Session, make_li
 def test_it_asks_to_sign_in(browser: Browser, make_link: MakeLink) -> None:
     link = make_link("bf-tv")
     assert browser.get(f"/links/{link.id}/edit").status_code == 303
+
+
+def test_it_keeps_a_campaign_and_a_domain_beyond_what_it_lists(
+    sit_down: Sit, db: Session, make_link: MakeLink
+) -> None:
+    db.add_all(Campaign(name=f"Campaign {number:03}") for number in range(MOST_CHOICES + 1))
+    db.add_all(Domain(host=f"go{number:03}.example.com") for number in range(MOST_CHOICES + 1))
+    db.commit()
+    campaign = db.scalars(select(Campaign.id).order_by(Campaign.name.desc())).first()
+    domain = db.scalars(select(Domain.id).order_by(Domain.host.desc())).first()
+    link = make_link("bf-tv", campaign_id=campaign, domain_id=domain)
+    browser = sit_down("marketer")
+    page = browser.get(f"/links/{link.id}/edit").text
+    chosen = dict(re.findall(r'<select[^>]* name="(\w+)".*?<option selected value="(\d+)"', page, re.DOTALL))
+    assert chosen == {"domain_id": str(domain), "campaign_id": str(campaign)}
+    fields = {"url": "https://loja.example/neu", "slug": "bf-tv", "version": "1", **chosen}
+    assert browser.post(f"/links/{link.id}/edit", fields).status_code == 303
+    db.refresh(link)
+    assert (link.url, link.domain_id, link.campaign_id) == (fields["url"], domain, campaign)
