@@ -69,6 +69,9 @@ def login() -> Response:
     if user is None:
         problem = gettext("E-mail and password do not match. Try again, or ask for a new password.")
         return sign_in_page(form, status=422, kept=kept, problem=problem)
+    before = session_token()
+    if before is not None:
+        accounts.close_session(db.session(), token=before)
     token = accounts.open_session(
         db.session(),
         user=user,

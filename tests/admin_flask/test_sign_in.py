@@ -235,3 +235,10 @@ def test_it_counts_the_addresses_of_one_visitor_together(strict: Flask, settings
         browser = Browser(strict, settings.admin_url)
         statuses.append(browser.post("/login", fields, environ_overrides=place).status_code)
     assert statuses == [422, 422, 422, 429]
+
+
+def test_it_ends_the_session_of_before(browser: Browser, person: Person, db: Session) -> None:
+    person("admin")
+    for _ in range(2):
+        assert browser.post("/login", ADMIN).status_code == 303
+    assert len(db.scalars(select(SessionRow.id)).all()) == 1
