@@ -32,7 +32,7 @@ def _too_old(error: CSRFError) -> Response:
     if request.endpoint == _DOOR:
         return sign_in_refused(gettext("This page was open too long. Sign in again."), status=419)
     kept = kept_sent() or kept_now()
-    has_words = kept is not None and bool(kept.fields) and current_user.is_authenticated
+    has_words = kept is not None and bool(kept.fields) and _is_signed_in()
     text = (
         gettext("What you typed is kept. Go back to it and save again.")
         if has_words
@@ -117,7 +117,7 @@ def _page(
     way_url: str | None = None,
     number: str | None = None,
 ) -> Response:
-    inside = status != 503 and current_user.is_authenticated
+    inside = status != 503 and _is_signed_in()
     passed = [gettext("Signed in as %(name)s", name=current_user.name)] if inside else []
     values = {
         "title": title,
@@ -129,6 +129,14 @@ def _page(
         "number": number,
     }
     return hx_whole_page(render_template("errors/error.html", **values), status)
+
+
+def _is_signed_in() -> bool:
+    """False also while the database can not say: the page of an error must not fail itself."""
+    try:
+        return bool(current_user.is_authenticated)
+    except (OperationalError, PoolTimeout):
+        return False
 
 
 def _wait(response: Response) -> Response:

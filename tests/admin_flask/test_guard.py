@@ -93,6 +93,16 @@ def test_it_says_so_when_the_database_is_away(settings: Settings, make_app: Make
     assert "every click is kept" in answer.text
 
 
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/nothing", 404), ("POST", "/logout", 419)])
+def test_its_error_pages_need_no_database(
+    settings: Settings, make_app: MakeApp, method: str, path: str, status: int
+) -> None:
+    gone = dataclasses.replace(settings, database_url="postgresql+psycopg://127.0.0.1:1/none")
+    browser = Browser(make_app(gone), settings.admin_url)
+    browser.client.set_cookie("rastro_sid", "whatever", domain="localhost")
+    assert browser.client.open(path, method=method, base_url=settings.admin_url).status_code == status
+
+
 def test_it_refuses_a_form_of_another_site(sit_down: Sit) -> None:
     browser = sit_down("admin")
     for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
