@@ -44,8 +44,15 @@ def run_backup(args: argparse.Namespace) -> int:
     target: Path = args.file.absolute()
     if not target.parent.is_dir():
         raise CommandFailed(f"There is no folder {target.parent}.")
+    if target.is_dir():
+        raise CommandFailed(f"{target} is a folder. Name a file in it.")
     with servers(args.data) as settings:
-        counts = write_backup(settings, target)
+        try:
+            counts = write_backup(settings, target)
+        except OSError as error:
+            raise CommandFailed(
+                f"{target} could not be written ({error}). Nothing was kept of it."
+            ) from error
     print(
         f"Saved to {target} ({target.stat().st_size / 1e6:,.1f} MB): the database, {counts['queued']} entries of the "
         f"queues, {counts['spooled']} spool files and the secret key.\n"

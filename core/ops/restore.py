@@ -60,8 +60,8 @@ def run_restore(args: argparse.Namespace) -> int:
 
 def _manifest(backup: tarfile.TarFile, path: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads(_read(backup, MANIFEST))
-    except (KeyError, ValueError, tarfile.TarError) as error:
+        manifest: dict[str, Any] = dict(json.loads(_read(backup, MANIFEST)))
+    except (KeyError, TypeError, ValueError, tarfile.TarError) as error:
         raise CommandFailed(f"{path} is not a backup of Rastro, or it is cut off.") from error
     if manifest.get("format") != FORMAT or manifest.get("revision") not in (None, *revisions()):
         raise CommandFailed(

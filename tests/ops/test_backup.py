@@ -132,6 +132,8 @@ def test_it_changes_nothing_when_the_database_in_the_file_is_broken(file: Path, 
     [
         (b"no archive at all", "can not be read"),
         (None, "not a backup of Rastro"),
+        ([1], "not a backup of Rastro"),
+        (7, "not a backup of Rastro"),
         ({"format": 1, "revision": "9999_from_the_future"}, "newer release"),
         ({"format": 2, "revision": None}, "newer release"),
     ],
@@ -180,3 +182,15 @@ def test_it_leaves_no_half_a_file_when_the_database_can_not_be_read(tmp_path: Pa
     assert done.returncode == 1
     assert "PostgreSQL does not answer" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+def test_it_wants_the_name_of_a_file(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "rastro"), "backup", str(tmp_path)],
+        env={"PATH": "/usr/bin:/bin", "RASTRO_NO_VENV": "1"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "is a folder. Name a file in it." in done.stderr
