@@ -51,9 +51,10 @@ def site() -> Iterator[Up]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """One Chromium; every test has contexts of its own in it."""
+    """One Chromium; every test has contexts of its own in it. Closed with its module: Playwright's loop runs in this
+    thread as long as it is open, and no other test could run one."""
     if CHROMIUM is None:
         pytest.skip("no Chromium on this machine")
     with sync_playwright() as playwright:
