@@ -12,7 +12,7 @@ from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.domain.bots import door_verdict
-from core.domain.decide import UNKNOWN, Decision, decide
+from core.domain.decide import FOUND, UNKNOWN, decide
 from core.domain.urls import LONGEST_SLUG, slug_key
 from core.observe import ANSWERED
 from tracker_quart import pages
@@ -29,7 +29,15 @@ _REDIRECT_HEADERS = (
     ("x-robots-tag", "noindex"),
     ("content-length", "0"),
 )
-_PAGE_OF = {UNKNOWN: pages.NOT_FOUND, click_event.PAUSED: pages.PAUSED, click_event.GONE: pages.GONE}
+_NO_REFERRER = (*_REDIRECT_HEADERS, ("referrer-policy", "no-referrer"))
+_ROOT = "root"
+_PAGE_OF = {
+    UNKNOWN: pages.NOT_FOUND,
+    click_event.PAUSED: pages.PAUSED,
+    click_event.GONE: pages.GONE,
+    click_event.SCHEDULED: pages.SCHEDULED,
+    click_event.EXPIRED: pages.EXPIRED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +78,7 @@ class Redirector:
         self._brand = brand
         self._answered = {
             name: ANSWERED.labels(name)
-            for name in (*click_event.OUTCOMES, UNKNOWN, pages.UNAVAILABLE, pages.WRONG_HOST)
+            for name in (*click_event.OUTCOMES, UNKNOWN, _ROOT, pages.UNAVAILABLE, pages.WRONG_HOST)
         }
 
     async def redirect(self, visit: Visit) -> Answer:
@@ -105,7 +113,9 @@ class Redirector:
             return self._page(visit, pages.WRONG_HOST)
         slug = slug_of(visit.path)
         if slug is None or len(slug) > 4 * LONGEST_SLUG:  # not yet in NFC: one character may come as four
-            return self._page(visit, UNKNOWN, domain)
+            if visit.path == "/" and domain.root_url:
+                return self._elsewhere(_ROOT, domain.root_url)
+            return self._unknown(visit, domain)
         key = keys.link(domain.domain_id, slug_key(slug, case_sensitive=domain.case_sensitive))
         found = self._snapshots.held(key)
         if found is None:
@@ -114,10 +124,10 @@ class Redirector:
 
     def _at_link(self, visit: Visit, domain: DomainSnapshot, entry: Entry) -> Prepared:
         link = link_in(entry)
-        decision = decide(link)
-        if decision.outcome == UNKNOWN:
-            return self._page(visit, UNKNOWN, domain)
         click_id = self._ids.new()
+        decision = decide(link, domain=domain, now_ms=click_event.unix_ms(click_id))
+        if decision.outcome == UNKNOWN:
+            return self._unknown(visit, domain)
         event = ClickEvent(
             id=click_id,
             link_id=link.link_id,
@@ -134,13 +144,22 @@ class Redirector:
             language=visit.language,
             purpose=visit.purpose,
         )
-        return Prepared(self._answer(visit, domain, decision), Click(click_id, click_event.encode(event)))
-
-    def _answer(self, visit: Visit, domain: DomainSnapshot, decision: Decision) -> Answer:
+        click = Click(click_id, click_event.encode(event))
         if not decision.url:
-            return self._page(visit, decision.outcome, domain).answer
+            return Prepared(self._page(visit, decision.outcome, domain).answer, click)
         self._answered[decision.outcome].inc()
-        return Answer(decision.status, (("location", decision.url), *_REDIRECT_HEADERS))
+        headers = _NO_REFERRER if link.no_referrer else _REDIRECT_HEADERS
+        return Prepared(Answer(decision.status, (("location", decision.url), *headers)), click)
+
+    def _unknown(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
+        """Nobody owns what was asked for: where the domain sends such visitors, else a page that says so."""
+        if domain.not_found_url:
+            return self._elsewhere(UNKNOWN, domain.not_found_url)
+        return self._page(visit, UNKNOWN, domain)
+
+    def _elsewhere(self, outcome: str, url: str) -> Prepared:
+        self._answered[outcome].inc()
+        return Prepared(Answer(FOUND, (("location", url), *_REDIRECT_HEADERS)))
 
     def _page(self, visit: Visit, outcome: str, domain: DomainSnapshot | None = None) -> Prepared:
         self._answered[outcome].inc()

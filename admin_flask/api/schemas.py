@@ -37,6 +37,18 @@ def _one_of(values: tuple[str, ...]) -> validate.OneOf:
     return validate.OneOf(values, error=f"This must be one of {', '.join(filter(None, values))}.")
 
 
+def _instant(about: str) -> fields.AwareDateTime:
+    return fields.AwareDateTime(format="iso", allow_none=True, metadata={"description": about})
+
+
+def _target(about: str) -> fields.String:
+    return fields.String(metadata={"description": f'{about}; "" for a page that says so'})
+
+
+def _flag(about: str) -> fields.Boolean:
+    return fields.Boolean(truthy={True}, falsy={False}, metadata={"description": about})
+
+
 class LinkFields(Schema):
     """The fields of a link that may be set beside its destination."""
 
@@ -48,6 +60,11 @@ class LinkFields(Schema):
     notes = fields.String()
     campaign_id = Number(allow_none=True)
     tags = fields.List(fields.String())
+    starts_at = _instant("before it the link does not lead to its destination")
+    expires_at = _instant("from it on the link does not lead to its destination")
+    fallback_url = _target("where visitors are sent before the start and after the end")
+    redirect_status = Number(least=302, most=307, metadata={"enum": [302, 307]})
+    no_referrer = _flag("the destination does not learn where its visitors come from")
 
 
 class NewLink(LinkFields):
@@ -130,6 +147,11 @@ class LinkOut(Schema):
     campaign_id = fields.Integer(allow_none=True)
     tags = fields.List(fields.String())
     owner_id = fields.Integer(allow_none=True)
+    starts_at = fields.String(allow_none=True)
+    expires_at = fields.String(allow_none=True)
+    fallback_url = fields.String()
+    redirect_status = fields.Integer()
+    no_referrer = fields.Boolean()
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()
@@ -158,7 +180,8 @@ class MoneyOut(Schema):
 
 
 class SummaryOut(Schema):
-    """`clicks` are people's, `bots` all others; together they are every redirect. `others` were not redirected."""
+    """`clicks` are people's, `bots` all others; together they are every redirect to a destination. `others` are all
+    other answers, also those of a fallback."""
 
     link_id = fields.Integer(allow_none=True)
     from_ = fields.String(data_key="from", attribute="from")
@@ -238,6 +261,15 @@ class ClickPageOut(Schema):
     next = fields.String(allow_none=True)
 
 
+class DomainEdit(Schema):
+    """The fields that are given are changed."""
+
+    brand = fields.String(metadata={"description": "the name that visitors read on its pages"})
+    root_url = _target("where visitors of the bare host are sent")
+    not_found_url = _target("where visitors of a slug that nobody owns are sent")
+    expired_url = _target("where visitors of a link that has ended are sent, if it has no fallback")
+
+
 class DomainOut(Schema):
     """A host that short links live on."""
 
@@ -246,6 +278,9 @@ class DomainOut(Schema):
     brand = fields.String()
     is_default = fields.Boolean()
     case_sensitive = fields.Boolean()
+    root_url = fields.String()
+    not_found_url = fields.String()
+    expired_url = fields.String()
     links = fields.Integer()
     created_at = fields.String()
 

@@ -8,6 +8,7 @@ from admin_flask.held import held
 from core.db.models import Link
 from core.db.reports import Breakdown, ClickRow, Point, Summary
 from core.services.domains import DomainRow
+from core.services.link_settings import settings_of
 from core.services.links import short_url
 
 REPORTING_CURRENCY = "USD"
@@ -28,6 +29,7 @@ def link_json(link: Link) -> dict[str, Any]:
         "campaign_id": link.campaign_id,
         "tags": [tag.name for tag in link.tags],
         "owner_id": link.owner_id,
+        **settings_of(link),
         "version": link.version,
         "created_at": link.created_at.isoformat(),
         "updated_at": link.updated_at.isoformat(),
@@ -42,6 +44,9 @@ def domain_json(row: DomainRow) -> dict[str, Any]:
         "brand": row.brand,
         "is_default": row.is_default,
         "case_sensitive": row.case_sensitive,
+        "root_url": row.root_url,
+        "not_found_url": row.not_found_url,
+        "expired_url": row.expired_url,
         "links": row.links,
         "created_at": row.created_at.isoformat(),
     }

@@ -107,6 +107,11 @@ def labels() -> dict[str, str]:
         "tags": gettext("Tags"),
         "notes": gettext("Notes"),
         "state": gettext("State"),
+        "starts_at": gettext("Start"),
+        "expires_at": gettext("End"),
+        "fallback_url": gettext("Fallback address"),
+        "redirect_status": gettext("Status code"),
+        "no_referrer": gettext("Referrer"),
     }
 
 

@@ -10,7 +10,9 @@ import msgspec
 from core.contracts.decoding import decode_with
 
 REDIRECT, PAUSED, GONE = "redirect", "paused", "gone"
-OUTCOMES = (REDIRECT, PAUSED, GONE)
+SCHEDULED, EXPIRED = "scheduled", "expired"
+OUTCOMES = (REDIRECT, PAUSED, GONE, SCHEDULED, EXPIRED)
+"""What was answered. Their places in this order are stored: only add at the end."""
 
 
 class ClickEvent(

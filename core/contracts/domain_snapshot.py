@@ -9,15 +9,34 @@ class DomainSnapshot(
     msgspec.Struct,
     frozen=True,
     omit_defaults=True,
-    rename={"schema": "v", "domain_id": "i", "host": "h", "case_sensitive": "c", "brand": "b"},
+    rename={
+        "schema": "v",
+        "domain_id": "i",
+        "host": "h",
+        "case_sensitive": "c",
+        "brand": "b",
+        "root_url": "r",
+        "not_found_url": "n",
+        "expired_url": "e",
+    },
 ):
-    """A domain; `brand` is the name that visitors read on its pages. A tombstone has `domain_id` 0."""
+    """A domain; `brand` is the name that visitors read on its pages. Who asks for the bare host is sent to `root_url`,
+    for a slug that nobody owns to `not_found_url`, for a link that has ended to `expired_url`: where they are "" a page
+    says it. A tombstone has `domain_id` 0."""
 
     domain_id: int = 0
     host: str = ""
     case_sensitive: bool = False
     brand: str = ""
+    root_url: str = ""
+    not_found_url: str = ""
+    expired_url: str = ""
     schema: int = 1  # what is left out means 1, for ever; the codec writes the schema of this release
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every address that a visitor may be sent to."""
+        return (self.root_url, self.not_found_url, self.expired_url)
 
     @property
     def is_tombstone(self) -> bool:

@@ -141,7 +141,7 @@ class RollupTotal(Base):
     shards.
 
     `clicks` are people's redirects, `uniques` the first of a visitor that day, `bots` all other redirects, `others`
-    what was not answered by a redirect."""
+    what was not led to a destination: paused, gone, before the link's time or after it, with or without a fallback."""
 
     __tablename__ = "rollup_totals"
     __table_args__ = (

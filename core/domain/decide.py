@@ -4,40 +4,45 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from core.contracts import click_event, link_snapshot
+from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
 
 UNKNOWN = "unknown"
 """Outcome of a slug that nobody owns: answered 404, counted, but no click of any link."""
 
+FOUND = 302
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer's status and why. `url` is set for a redirect; `outcome` is one of click_event.OUTCOMES or UNKNOWN."""
+    """The answer's status and why. `url` is set for a redirect; `outcome` is one of click_event.OUTCOMES or UNKNOWN.
+    A redirect to a fallback keeps the outcome that led to it: it is not counted as a click."""
 
     status: int
     outcome: str
     url: str = ""
 
 
-Step = Callable[[LinkSnapshot], Decision | None]
-"""A step decides, or returns None to leave it to the next one."""
+Step = Callable[[LinkSnapshot, DomainSnapshot, int], Decision | None]
+"""A step decides, or returns None to leave it to the next one. It sees the link, its domain, and the click's time."""
 
 
-def decide(link: LinkSnapshot) -> Decision:
-    """Walk STEPS; a link that none of them holds back redirects to its destination."""
+def decide(link: LinkSnapshot, *, domain: DomainSnapshot, now_ms: int) -> Decision:
+    """Walk STEPS; a link that none of them holds back redirects to its destination. `now_ms` is the click's own time,
+    in ms since 1970."""
     for step in STEPS:
-        decision = step(link)
+        decision = step(link, domain, now_ms)
         if decision is not None:
             return decision
-    return Decision(status=302, outcome=click_event.REDIRECT, url=link.url)
+    return Decision(status=link.status, outcome=click_event.REDIRECT, url=link.url)
 
 
-def known(link: LinkSnapshot) -> Decision | None:
+def known(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int) -> Decision | None:
     """Somebody owns the slug."""
     return Decision(status=404, outcome=UNKNOWN) if link.is_tombstone else None
 
 
-def active(link: LinkSnapshot) -> Decision | None:
+def active(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int) -> Decision | None:
     """The link is neither paused (it may come back: 404) nor archived or deleted (it will not: 410). A state that
     this release does not know is held back like a pause: redirecting against the owner's will can not be undone."""
     if link.state == link_snapshot.LIVE:
@@ -47,4 +52,25 @@ def active(link: LinkSnapshot) -> Decision | None:
     return Decision(status=404, outcome=click_event.PAUSED)
 
 
-STEPS: tuple[Step, ...] = (known, active)
+def started(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int) -> Decision | None:
+    """The link's time has come; before it: the link's fallback, else 404, as it may work later."""
+    if link.starts_ms is None or now_ms >= link.starts_ms:
+        return None
+    return _elsewhere(404, click_event.SCHEDULED, link.fallback_url)
+
+
+def unexpired(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int) -> Decision | None:
+    """The link's time is not over; after it: the link's fallback, else the domain's, else 410."""
+    if link.expires_ms is None or now_ms < link.expires_ms:
+        return None
+    return _elsewhere(410, click_event.EXPIRED, link.fallback_url or domain.expired_url)
+
+
+STEPS: tuple[Step, ...] = (known, active, started, unexpired)
+
+
+def _elsewhere(status: int, outcome: str, url: str) -> Decision:
+    """To `url` where there is one, else a page with `status`."""
+    return (
+        Decision(status=FOUND, outcome=outcome, url=url) if url else Decision(status=status, outcome=outcome)
+    )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict, Unpack
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -11,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from core.db.models import Domain, Link
 from core.domain.hosts import HostRefused, check_host, is_loopback, split_port
+from core.domain.urls import DestinationRefused, check_destination
 from core.services import audit
 from core.services.actor import COMMAND, Actor
 from core.services.publishing import announce_default_domain, announce_domain, publish_now
@@ -18,13 +20,16 @@ from core.services.publishing import announce_default_domain, announce_domain, p
 LONGEST_BRAND = 100
 
 __all__ = [
+    "DomainChanges",
     "DomainNotFound",
+    "DomainRefused",
     "DomainRow",
     "DomainTaken",
     "HostRefused",
     "add_domain",
     "default_domain",
     "domain_by_host",
+    "edit_domain",
     "ensure_default_domain",
     "list_domains",
     "make_default",
@@ -44,6 +49,24 @@ class DomainNotFound(Exception):
     """There is no such domain."""
 
 
+class DomainRefused(Exception):
+    """A field can not be taken: `field` names it, `message` says why."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+        self.message = message
+
+
+class DomainChanges(TypedDict, total=False):
+    """What may be changed of a domain; what is left out stays as it is. "" takes a target away."""
+
+    brand: str
+    root_url: str
+    not_found_url: str
+    expired_url: str
+
+
 @dataclass(frozen=True, slots=True)
 class DomainRow:
     """A domain with the number of its links (deleted ones left out)."""
@@ -53,6 +76,9 @@ class DomainRow:
     brand: str
     is_default: bool
     case_sensitive: bool
+    root_url: str
+    not_found_url: str
+    expired_url: str
     created_at: datetime
     links: int
 
@@ -77,7 +103,7 @@ def add_domain(
         raise DomainTaken(checked)
     row = Domain(
         host=checked,
-        brand=" ".join(brand.replace("\x00", " ").split())[:LONGEST_BRAND],
+        brand=_brand(brand),
         case_sensitive=case_sensitive,
         created_at=now,
         is_default=False,
@@ -125,6 +151,39 @@ def make_default(
     return row
 
 
+def edit_domain(
+    session: Session,
+    *,
+    domain_id: int,
+    actor: Actor,
+    now: datetime,
+    redis: Redis | None = None,
+    **changes: Unpack[DomainChanges],
+) -> Domain:
+    """Change the fields that are given. Raises DomainNotFound, and DomainRefused for an address that is none or that
+    would run in a loop."""
+    row = session.get(Domain, domain_id, with_for_update=True, populate_existing=True)
+    if row is None:
+        raise DomainNotFound(f"There is no domain {domain_id}.")
+    hosts = own_hosts(session)
+    wanted = {name: _checked(name, str(value), hosts) for name, value in changes.items()}
+    changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
+    for name, value in changed.items():
+        setattr(row, name, value)
+    if not changed:
+        session.rollback()
+        return row
+    announced = [announce_domain(session, host=row.host, now=now)]
+    if row.is_default:
+        announced.append(announce_default_domain(session, now=now))
+    audit.record(
+        session, actor=actor, action="domain.edit", subject=f"domain:{row.id}", now=now, detail=changed
+    )
+    session.commit()
+    publish_now(session, redis, announced)
+    return row
+
+
 def list_domains(session: Session) -> list[DomainRow]:
     """Every domain, the default first, then by host."""
     counts = (
@@ -145,6 +204,9 @@ def list_domains(session: Session) -> list[DomainRow]:
             brand=row.brand,
             is_default=row.is_default,
             case_sensitive=row.case_sensitive,
+            root_url=row.root_url,
+            not_found_url=row.not_found_url,
+            expired_url=row.expired_url,
             created_at=row.created_at,
             links=links,
         )
@@ -215,6 +277,19 @@ def ensure_default_domain(
     session.commit()
     publish_now(session, redis, announced)
     return row
+
+
+def _checked(field: str, value: str, hosts: tuple[str, ...]) -> str:
+    if field == "brand" or not value.strip():
+        return _brand(value)
+    try:
+        return check_destination(value, own_hosts=hosts)
+    except DestinationRefused as refused:
+        raise DomainRefused(field, refused.message) from refused
+
+
+def _brand(text: str) -> str:
+    return " ".join(text.replace("\x00", " ").split())[:LONGEST_BRAND]
 
 
 def _take_default(session: Session, row: Domain) -> None:

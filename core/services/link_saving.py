@@ -12,13 +12,13 @@ from sqlalchemy.orm import Session, selectinload
 
 from core.db.models import Domain, Link, LinkHistory
 from core.domain.urls import LONGEST_SLUG, new_slug, slug_key
-from core.services import audit
+from core.services import audit, link_settings
 from core.services.actor import Actor
 from core.services.link_errors import LinkNotFound, SlugTaken, StaleVersion
 from core.services.publishing import announce_link, publish_now
 
 _UNIQUE_SLUG = "uq_links_domain_id_slug_key"
-_PUBLISHED = frozenset({"slug", "domain", "url", "state"})
+_PUBLISHED = frozenset({"slug", "domain", "url", "state", *link_settings.NAMES})
 _TRIES = 20
 
 
@@ -146,6 +146,7 @@ def fields_of(link: Link) -> dict[str, object]:
         "campaign_id": link.campaign_id,
         "tags": sorted(tag.name for tag in link.tags),
         "state": link.state,
+        **link_settings.settings_of(link),
     }
 
 

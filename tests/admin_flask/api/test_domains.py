@@ -1,0 +1,31 @@
+"""Domains by the API: their targets are an admin's to change."""
+
+from collections.abc import Callable
+
+from redis import Redis
+
+from core.contracts import domain_snapshot, keys
+from core.db.models import Domain
+from tests.admin_flask.api.conftest import Caller, errors, problem
+
+
+def test_it_changes_a_domain(call_as: Callable[[str], Caller], domain: Domain, valkey: Redis) -> None:
+    api = call_as("admin")
+    body = api.patch(f"/domains/{domain.id}", root_url="https://example.com/", brand="Casa").get_json()
+    assert (body["host"], body["root_url"], body["brand"]) == (
+        "go.example.com",
+        "https://example.com/",
+        "Casa",
+    )
+    assert (body["not_found_url"], body["expired_url"], body["links"]) == ("", "", 0)
+    assert api.get("/domains").get_json()["items"] == [body]
+    framed = valkey.get(keys.DEFAULT_DOMAIN)
+    assert isinstance(framed, bytes) and domain_snapshot.decode(framed).root_url == "https://example.com/"
+
+
+def test_it_says_what_can_not_be_changed(call_as: Callable[[str], Caller], domain: Domain) -> None:
+    admin = call_as("admin")
+    assert set(errors(admin.patch(f"/domains/{domain.id}", expired_url="nonsense"))) == {"expired_url"}
+    assert set(errors(admin.patch(f"/domains/{domain.id}", host="x.example.com"))) == {"host"}
+    assert problem(admin.patch("/domains/99", root_url=""))["status"] == 404
+    assert problem(call_as("marketer").patch(f"/domains/{domain.id}", root_url=""))["status"] == 403
