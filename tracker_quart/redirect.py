@@ -13,12 +13,14 @@ from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.domain.bots import door_verdict
 from core.domain.decide import FOUND, UNKNOWN, decide
+from core.domain.destination import is_plain, resolve, source_of
 from core.domain.urls import LONGEST_SLUG, slug_key
 from core.observe import ANSWERED
 from tracker_quart import pages
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click
 from tracker_quart.clicklog import ClickLog
+from tracker_quart.macros import MacroValues
 from tracker_quart.pages import Answer, Pages
 from tracker_quart.snapshots import Entry, Snapshots, Unavailable, domain_in, link_in, revision_in
 from tracker_quart.visit import Visit, slug_of
@@ -128,6 +130,22 @@ class Redirector:
         decision = decide(link, domain=domain, now_ms=click_event.unix_ms(click_id))
         if decision.outcome == UNKNOWN:
             return self._unknown(visit, domain)
+        url, utm, source = decision.url, None, ""
+        if visit.query:
+            source = source_of(visit.query, domain.source_param)
+        if decision.outcome == click_event.REDIRECT:
+            if visit.query or link.click_id_param or not is_plain(url):
+                values = MacroValues(visit, domain=domain, link=link, click_id=click_id, source=source)
+                url, utm = resolve(
+                    url,
+                    query=visit.query,
+                    pass_query=link.pass_query,
+                    source_param=domain.source_param,
+                    click_id_param=link.click_id_param,
+                    value_of=values,
+                )
+            else:
+                utm = ""
         event = ClickEvent(
             id=click_id,
             link_id=link.link_id,
@@ -143,13 +161,15 @@ class Redirector:
             referrer=visit.referrer,
             language=visit.language,
             purpose=visit.purpose,
+            source=source,
+            landing_utm=utm,
         )
         click = Click(click_id, click_event.encode(event))
-        if not decision.url:
+        if not url:
             return Prepared(self._page(visit, decision.outcome, domain).answer, click)
         self._answered[decision.outcome].inc()
         headers = _NO_REFERRER if link.no_referrer else _REDIRECT_HEADERS
-        return Prepared(Answer(decision.status, (("location", decision.url), *headers)), click)
+        return Prepared(Answer(decision.status, (("location", url), *headers)), click)
 
     def _unknown(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
         """Nobody owns what was asked for: where the domain sends such visitors, else a page that says so."""

@@ -65,6 +65,10 @@ class LinkFields(Schema):
     fallback_url = _target("where visitors are sent before the start and after the end")
     redirect_status = Number(least=302, most=307, metadata={"enum": [302, 307]})
     no_referrer = _flag("the destination does not learn where its visitors come from")
+    pass_query = _flag("the visitor's query is passed on to the destination")
+    click_id_param = fields.String(
+        metadata={"description": 'name under which the click id is added to the destination; "" for none'}
+    )
 
 
 class NewLink(LinkFields):
@@ -152,6 +156,9 @@ class LinkOut(Schema):
     fallback_url = fields.String()
     redirect_status = fields.Integer()
     no_referrer = fields.Boolean()
+    pass_query = fields.Boolean()
+    click_id_param = fields.String()
+    warnings = fields.List(fields.String())
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()
@@ -252,6 +259,7 @@ class ClickOut(Schema):
     os = fields.String()
     language = fields.String()
     referrer_host = fields.String()
+    source = fields.String()
 
 
 class ClickPageOut(Schema):
@@ -268,6 +276,9 @@ class DomainEdit(Schema):
     root_url = _target("where visitors of the bare host are sent")
     not_found_url = _target("where visitors of a slug that nobody owns are sent")
     expired_url = _target("where visitors of a link that has ended are sent, if it has no fallback")
+    source_param = fields.String(
+        metadata={"description": 'query parameter that is kept with a click and not passed on; "" for none'}
+    )
 
 
 class DomainOut(Schema):
@@ -281,6 +292,7 @@ class DomainOut(Schema):
     root_url = fields.String()
     not_found_url = fields.String()
     expired_url = fields.String()
+    source_param = fields.String()
     links = fields.Integer()
     created_at = fields.String()
 

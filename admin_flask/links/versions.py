@@ -112,6 +112,8 @@ def labels() -> dict[str, str]:
         "fallback_url": gettext("Fallback address"),
         "redirect_status": gettext("Status code"),
         "no_referrer": gettext("Referrer"),
+        "pass_query": gettext("Passing the query on"),
+        "click_id_param": gettext("Click id parameter"),
     }
 
 

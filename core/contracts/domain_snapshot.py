@@ -18,11 +18,13 @@ class DomainSnapshot(
         "root_url": "r",
         "not_found_url": "n",
         "expired_url": "e",
+        "source_param": "s",
     },
 ):
     """A domain; `brand` is the name that visitors read on its pages. Who asks for the bare host is sent to `root_url`,
     for a slug that nobody owns to `not_found_url`, for a link that has ended to `expired_url`: where they are "" a page
-    says it. A tombstone has `domain_id` 0."""
+    says it. `source_param` is the query parameter that is kept with a click and not passed on; "" for none. A
+    tombstone has `domain_id` 0."""
 
     domain_id: int = 0
     host: str = ""
@@ -31,6 +33,7 @@ class DomainSnapshot(
     root_url: str = ""
     not_found_url: str = ""
     expired_url: str = ""
+    source_param: str = "s"
     schema: int = 1  # what is left out means 1, for ever; the codec writes the schema of this release
 
     @property

@@ -60,6 +60,7 @@ class PreparedClick(msgspec.Struct, frozen=True, gc=False):
     utm_campaign: str = ""
     utm_content: str = ""
     utm_term: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

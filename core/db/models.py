@@ -111,6 +111,7 @@ class Domain(Base):
     root_url: Mapped[str] = mapped_column(server_default="")
     not_found_url: Mapped[str] = mapped_column(server_default="")
     expired_url: Mapped[str] = mapped_column(server_default="")
+    source_param: Mapped[str] = mapped_column(server_default="s")
     created_at: Mapped[CreatedAt]
 
 
@@ -183,6 +184,8 @@ class Link(Base):
     fallback_url: Mapped[str] = mapped_column(server_default="")
     redirect_status: Mapped[int] = mapped_column(SmallInteger, server_default=text("302"))
     no_referrer: Mapped[bool] = mapped_column(server_default=text("false"))
+    pass_query: Mapped[bool] = mapped_column(server_default=text("true"))
+    click_id_param: Mapped[str] = mapped_column(server_default="")
     campaign_id: Mapped[int | None] = mapped_column(
         ForeignKey("campaigns.id", ondelete="SET NULL"), index=True
     )

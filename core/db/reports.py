@@ -102,6 +102,7 @@ class ClickRow:
     os: str
     language: str
     referrer_host: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ DICTIONARIES = {
     "utm_content": 12,
     "utm_term": 13,
     "bot_reason": 14,
+    "source": 15,
 }
 """Kinds of repeated text. Numbers are stored: never change one, only add."""
 
@@ -98,6 +99,7 @@ class Click(Base):
     utm_campaign: Mapped[int] = mapped_column(Integer)
     utm_content: Mapped[int] = mapped_column(Integer)
     utm_term: Mapped[int] = mapped_column(Integer)
+    source: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     ip: Mapped[str | None] = mapped_column(INET)
     query: Mapped[str | None] = mapped_column(Text)
     stored_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.db.models import Domain, Link
+from core.domain.destination import PARAMETER
 from core.domain.hosts import HostRefused, check_host, is_loopback, split_port
 from core.domain.urls import DestinationRefused, check_destination
 from core.services import audit
@@ -59,12 +60,14 @@ class DomainRefused(Exception):
 
 
 class DomainChanges(TypedDict, total=False):
-    """What may be changed of a domain; what is left out stays as it is. "" takes a target away."""
+    """What may be changed of a domain; what is left out stays as it is. "" takes a target or the
+    source parameter away."""
 
     brand: str
     root_url: str
     not_found_url: str
     expired_url: str
+    source_param: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class DomainRow:
     root_url: str
     not_found_url: str
     expired_url: str
+    source_param: str
     created_at: datetime
     links: int
 
@@ -207,6 +211,7 @@ def list_domains(session: Session) -> list[DomainRow]:
             root_url=row.root_url,
             not_found_url=row.not_found_url,
             expired_url=row.expired_url,
+            source_param=row.source_param,
             created_at=row.created_at,
             links=links,
         )
@@ -282,6 +287,10 @@ def ensure_default_domain(
 def _checked(field: str, value: str, hosts: tuple[str, ...]) -> str:
     if field == "brand" or not value.strip():
         return _brand(value)
+    if field == "source_param":
+        if not PARAMETER.fullmatch(value.strip()):
+            raise DomainRefused(field, "A name has 1 to 64 letters without accents, digits, . _ ~ and -.")
+        return value.strip()
     try:
         return check_destination(value, own_hosts=hosts)
     except DestinationRefused as refused:

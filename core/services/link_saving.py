@@ -18,7 +18,7 @@ from core.services.link_errors import LinkNotFound, SlugTaken, StaleVersion
 from core.services.publishing import announce_link, publish_now
 
 _UNIQUE_SLUG = "uq_links_domain_id_slug_key"
-_PUBLISHED = frozenset({"slug", "domain", "url", "state", *link_settings.NAMES})
+_PUBLISHED = frozenset({"slug", "domain", "url", "state", "campaign_id", *link_settings.NAMES})
 _TRIES = 20
 
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TypedDict
 
 from core.db.models import Link
+from core.domain.destination import PARAMETER
 from core.domain.urls import DestinationRefused, check_destination
 from core.services.link_errors import LinkRefused
 
@@ -20,6 +21,8 @@ class LinkSettings(TypedDict, total=False):
     fallback_url: str
     redirect_status: int
     no_referrer: bool
+    pass_query: bool
+    click_id_param: str
 
 
 NAMES = tuple(LinkSettings.__annotations__)
@@ -41,6 +44,10 @@ def put_settings(link: Link, given: LinkSettings, *, own_hosts: Collection[str])
         link.redirect_status = given["redirect_status"]
     if "no_referrer" in given:
         link.no_referrer = given["no_referrer"]
+    if "pass_query" in given:
+        link.pass_query = given["pass_query"]
+    if "click_id_param" in given:
+        link.click_id_param = _parameter("click_id_param", given["click_id_param"])
 
 
 def settings_of(link: Link) -> dict[str, object]:
@@ -69,6 +76,13 @@ def checked_target(field: str, url: str, *, own_hosts: Collection[str]) -> str:
         return check_destination(url, own_hosts=own_hosts)
     except DestinationRefused as refused:
         raise LinkRefused(field, refused.message) from refused
+
+
+def _parameter(field: str, name: str) -> str:
+    name = name.strip()
+    if name and not PARAMETER.fullmatch(name):
+        raise LinkRefused(field, "A name has 1 to 64 letters without accents, digits, . _ ~ and -.")
+    return name
 
 
 def _instant(field: str, at: datetime | None) -> datetime | None:

@@ -99,6 +99,8 @@ def create_link(
             fallback_url="",
             redirect_status=302,
             no_referrer=False,
+            pass_query=True,
+            click_id_param="",
             version=1,
             created_at=now,
             updated_at=now,

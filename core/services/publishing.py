@@ -21,7 +21,7 @@ from core.contracts import domain_snapshot, keys, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import GONE, LIVE, PAUSED, LinkSnapshot
 from core.contracts.snapshot import put_script, revision_of
-from core.db.models import Domain, Link
+from core.db.models import Campaign, Domain, Link
 from core.db.work import Outbox, snapshot_revision
 from core.domain.urls import ascii_url
 
@@ -44,6 +44,10 @@ _OF_LINK = (
     Link.fallback_url,
     Link.redirect_status,
     Link.no_referrer,
+    Link.pass_query,
+    Link.click_id_param,
+    Link.campaign_id,
+    Campaign.name.label("campaign"),
 )
 _STATES = {"live": LIVE, "paused": PAUSED, "archived": GONE, "deleted": GONE}
 
@@ -57,7 +61,9 @@ def publish_link(engine: Engine, redis: Redis, *, domain_id: int, slug_key: str)
 
     def read(connection: Connection, revision: int) -> bytes:
         row = connection.execute(
-            select(*_OF_LINK).where(Link.domain_id == domain_id, Link.slug_key == slug_key)
+            select(*_OF_LINK)
+            .outerjoin(Campaign, Campaign.id == Link.campaign_id)
+            .where(Link.domain_id == domain_id, Link.slug_key == slug_key)
         ).one_or_none()
         return link_snapshot.encode(LinkSnapshot() if row is None else link_of(row), revision=revision)
 
@@ -154,6 +160,10 @@ def link_of(row: Row[*tuple[Any, ...]]) -> LinkSnapshot:
         fallback_url=ascii_url(row.fallback_url),
         status=row.redirect_status,
         no_referrer=row.no_referrer,
+        pass_query=row.pass_query,
+        click_id_param=row.click_id_param,
+        campaign_id=row.campaign_id or 0,
+        campaign=row.campaign or "",
     )
 
 
@@ -167,6 +177,7 @@ def domain_of(row: Domain) -> DomainSnapshot:
         root_url=ascii_url(row.root_url),
         not_found_url=ascii_url(row.not_found_url),
         expired_url=ascii_url(row.expired_url),
+        source_param=row.source_param,
     )
 
 
@@ -256,7 +267,9 @@ def _write_links(
     connection: Connection, redis: Redis, revision: int, progress: Callable[[int, int], None] | None
 ) -> int:
     total = connection.scalar(select(func.count()).select_from(Link)) or 0
-    every = select(Link.domain_id, Link.slug_key, *_OF_LINK)
+    every = select(Link.domain_id, Link.slug_key, *_OF_LINK).outerjoin(
+        Campaign, Campaign.id == Link.campaign_id
+    )
     rows = connection.execute(every.execution_options(yield_per=_BATCH))
     script, done = redis.register_script(_script()), 0
     for batch in rows.partitions():

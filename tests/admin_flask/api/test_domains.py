@@ -17,6 +17,10 @@ def test_it_changes_a_domain(call_as: Callable[[str], Caller], domain: Domain, v
         "https://example.com/",
         "Casa",
     )
+    assert body["source_param"] == "s"
+    assert api.patch(f"/domains/{domain.id}", source_param="ref").get_json()["source_param"] == "ref"
+    body = api.patch(f"/domains/{domain.id}", source_param="").get_json()
+    assert body["source_param"] == ""
     assert (body["not_found_url"], body["expired_url"], body["links"]) == ("", "", 0)
     assert api.get("/domains").get_json()["items"] == [body]
     framed = valkey.get(keys.DEFAULT_DOMAIN)
@@ -26,6 +30,7 @@ def test_it_changes_a_domain(call_as: Callable[[str], Caller], domain: Domain, v
 def test_it_says_what_can_not_be_changed(call_as: Callable[[str], Caller], domain: Domain) -> None:
     admin = call_as("admin")
     assert set(errors(admin.patch(f"/domains/{domain.id}", expired_url="nonsense"))) == {"expired_url"}
+    assert set(errors(admin.patch(f"/domains/{domain.id}", source_param="a b"))) == {"source_param"}
     assert set(errors(admin.patch(f"/domains/{domain.id}", host="x.example.com"))) == {"host"}
     assert problem(admin.patch("/domains/99", root_url=""))["status"] == 404
     assert problem(call_as("marketer").patch(f"/domains/{domain.id}", root_url=""))["status"] == 403

@@ -40,6 +40,9 @@ def test_it_makes_a_link(api: Caller, db: Session, domain: Domain, valkey: Redis
         "fallback_url": "",
         "redirect_status": 302,
         "no_referrer": False,
+        "pass_query": True,
+        "click_id_param": "",
+        "warnings": [],
         "version": 1,
         "created_at": "2026-11-27T12:00:00+00:00",
         "updated_at": "2026-11-27T12:00:00+00:00",
@@ -99,6 +102,11 @@ def test_it_chooses_a_slug_and_a_domain(api: Caller, db: Session) -> None:
         ({"url": URL, "redirect_status": 303}, {"redirect_status"}),
         ({"url": URL, "redirect_status": "302"}, {"redirect_status"}),
         ({"url": URL, "no_referrer": "yes"}, {"no_referrer"}),
+        ({"url": URL, "pass_query": None}, {"pass_query"}),
+        ({"url": URL, "click_id_param": "a b"}, {"click_id_param"}),
+        ({"url": URL, "click_id_param": "x" * 65}, {"click_id_param"}),
+        ({"url": "https://{source}.example.com/"}, {"url"}),
+        ({"url": URL, "warnings": []}, {"warnings"}),
         ({"url": URL, "colour": "red"}, {"colour"}),
         ({"url": URL, "id": 7, "version": 3}, {"id", "version"}),
         ({"url": 7, "slug": 8, "x": 9}, {"url", "slug", "x"}),
@@ -307,3 +315,26 @@ def test_it_sets_and_takes_away_a_links_time(api: Caller, domain: Domain, valkey
     assert isinstance(framed, bytes)
     found = link_snapshot.decode(framed)
     assert (found.starts_ms, found.fallback_url, found.status) == (None, "", 307)
+
+
+def test_it_warns_of_macros_that_are_none(api: Caller, db: Session, domain: Domain, valkey: Redis) -> None:
+    campaign = Campaign(name="Black Friday")
+    db.add(campaign)
+    db.commit()
+    body = api.post(
+        "/links",
+        url="https://example.com/?a={click_id}&b={colour}",
+        slug="m",
+        pass_query=False,
+        click_id_param="subid",
+        campaign_id=campaign.id,
+    ).get_json()
+    assert body["warnings"] == ["{colour} is no macro: it is left out of the address."]
+    assert (body["pass_query"], body["click_id_param"]) == (False, "subid")
+    framed = valkey.get(keys.link(domain.id, "m"))
+    assert isinstance(framed, bytes)
+    found = link_snapshot.decode(framed)
+    assert (found.pass_query, found.click_id_param, found.campaign) == (False, "subid", "Black Friday")
+    api.patch(f"/links/{body['id']}", campaign_id=None)
+    framed = valkey.get(keys.link(domain.id, "m"))
+    assert isinstance(framed, bytes) and link_snapshot.decode(framed).campaign == ""

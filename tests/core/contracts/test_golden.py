@@ -69,6 +69,19 @@ CASES: list[Case] = [
         link_bytes,
         link_snapshot.decode,
     ),
+    (
+        "link_snapshot_v1_query",
+        LinkSnapshot(
+            link_id=12,
+            url="https://example.com/?c={campaign}",
+            pass_query=False,
+            click_id_param="subid",
+            campaign_id=3,
+            campaign="Black Friday",
+        ),
+        link_bytes,
+        link_snapshot.decode,
+    ),
     ("link_snapshot_v1_tombstone", LinkSnapshot(), link_bytes, link_snapshot.decode),
     (
         "domain_snapshot_v1",
@@ -88,9 +101,21 @@ CASES: list[Case] = [
         domain_bytes,
         domain_snapshot.decode,
     ),
+    (
+        "domain_snapshot_v1_source",
+        DomainSnapshot(domain_id=7, host="go.example.com", source_param=""),
+        domain_bytes,
+        domain_snapshot.decode,
+    ),
     ("domain_snapshot_v1_tombstone", DomainSnapshot(), domain_bytes, domain_snapshot.decode),
-    ("click_event_v1", CLICK, click_event.encode, click_event.decode),
-    ("click_event_v1_least", ClickEvent(id=CLICK_ID, link_id=1), click_event.encode, click_event.decode),
+    ("click_event_v1_wide", CLICK, click_event.encode, click_event.decode),
+    ("click_event_v1_wide_least", ClickEvent(id=CLICK_ID, link_id=1), click_event.encode, click_event.decode),
+    (
+        "click_event_v1_source",
+        ClickEvent(id=CLICK_ID, link_id=12, source="newsletter é", landing_utm="utm_source=mail"),
+        click_event.encode,
+        click_event.decode,
+    ),
     (
         "task_message_v1",
         TaskMessage(
@@ -107,6 +132,20 @@ CASES: list[Case] = [
 ]
 
 
+OLDER: list[tuple[str, Any, Callable[[bytes], Any]]] = [
+    ("click_event_v1", CLICK, click_event.decode),
+    ("click_event_v1_least", ClickEvent(id=CLICK_ID, link_id=1), click_event.decode),
+]
+"""Written before an event had more than 15 fields, with a shorter head."""
+
+
+@pytest.mark.parametrize(("name", "value", "decode"), OLDER, ids=[case[0] for case in OLDER])
+def test_it_reads_the_bytes_of_older_releases(
+    name: str, value: object, decode: Callable[[bytes], Any]
+) -> None:
+    assert decode((GOLDEN / f"{name}.bin").read_bytes()) == value
+
+
 @pytest.mark.parametrize(("name", "value", "encode", "decode"), CASES, ids=[case[0] for case in CASES])
 def test_it_writes_and_reads_the_golden_bytes(
     name: str, value: object, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
@@ -117,7 +156,7 @@ def test_it_writes_and_reads_the_golden_bytes(
 
 
 def test_it_has_no_golden_file_without_a_test() -> None:
-    assert {path.stem for path in GOLDEN.iterdir()} == {case[0] for case in CASES}
+    assert {path.stem for path in GOLDEN.iterdir()} == {case[0] for case in (*CASES, *OLDER)}
 
 
 @pytest.mark.parametrize(

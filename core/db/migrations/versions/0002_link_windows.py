@@ -1,4 +1,4 @@
-"""Links have a window, a fallback, a status and a referrer policy; domains have targets.
+"""Links have a window, a fallback, a status and rules for their query; domains have targets; clicks have a source.
 
 Every column has a constant default, so that no row is rewritten and the release before goes on writing. The checks
 read the table of links once (0.1 s for a million).
@@ -16,12 +16,16 @@ depends_on = None
 def upgrade() -> None:
     for name in ("root_url", "not_found_url", "expired_url"):
         op.add_column("domains", sa.Column(name, sa.Text(), server_default="", nullable=False))
+    op.add_column("domains", sa.Column("source_param", sa.Text(), server_default="s", nullable=False))
+    op.add_column("clicks", sa.Column("source", sa.Integer(), server_default=sa.text("0"), nullable=False))
     for column in (
         sa.Column("starts_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("fallback_url", sa.Text(), server_default="", nullable=False),
         sa.Column("redirect_status", sa.SmallInteger(), server_default=sa.text("302"), nullable=False),
         sa.Column("no_referrer", sa.Boolean(), server_default=sa.text("false"), nullable=False),
+        sa.Column("pass_query", sa.Boolean(), server_default=sa.text("true"), nullable=False),
+        sa.Column("click_id_param", sa.Text(), server_default="", nullable=False),
     ):
         op.add_column("links", column)
     for name, rule in (
