@@ -32,7 +32,9 @@ _REDIRECT_HEADERS = (
     ("content-length", "0"),
 )
 _NO_REFERRER = (*_REDIRECT_HEADERS, ("referrer-policy", "no-referrer"))
-_ROOT = "root"
+_FILE_HEADERS = (("content-type", "application/json"), ("cache-control", "public, max-age=3600"))
+_WELL_KNOWN = "/.well-known/"
+_ROOT, _FILE = "root", "file"
 _PAGE_OF = {
     UNKNOWN: pages.NOT_FOUND,
     click_event.PAUSED: pages.PAUSED,
@@ -80,7 +82,7 @@ class Redirector:
         self._brand = brand
         self._answered = {
             name: ANSWERED.labels(name)
-            for name in (*click_event.OUTCOMES, UNKNOWN, _ROOT, pages.UNAVAILABLE, pages.WRONG_HOST)
+            for name in (*click_event.OUTCOMES, UNKNOWN, _ROOT, _FILE, pages.UNAVAILABLE, pages.WRONG_HOST)
         }
 
     async def redirect(self, visit: Visit) -> Answer:
@@ -115,6 +117,8 @@ class Redirector:
             return self._page(visit, pages.WRONG_HOST)
         slug = slug_of(visit.path)
         if slug is None or len(slug) > 4 * LONGEST_SLUG:  # not yet in NFC: one character may come as four
+            if visit.path.startswith(_WELL_KNOWN):
+                return self._well_known(visit, domain)
             if visit.path == "/" and domain.root_url:
                 return self._elsewhere(_ROOT, domain.root_url)
             return self._unknown(visit, domain)
@@ -170,6 +174,15 @@ class Redirector:
         self._answered[decision.outcome].inc()
         headers = _NO_REFERRER if link.no_referrer else _REDIRECT_HEADERS
         return Prepared(Answer(decision.status, (("location", url), *headers)), click)
+
+    def _well_known(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
+        """The files by which phones learn which apps open the domain's links. They follow no redirect."""
+        files = {"apple-app-site-association": domain.apple_file, "assetlinks.json": domain.android_file}
+        content = files.get(visit.path.removeprefix(_WELL_KNOWN))
+        if content is None:
+            return self._page(visit, UNKNOWN, domain)
+        self._answered[_FILE].inc()
+        return Prepared(Answer(200, (*_FILE_HEADERS, ("content-length", str(len(content)))), bytes(content)))
 
     def _unknown(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
         """Nobody owns what was asked for: where the domain sends such visitors, else a page that says so."""

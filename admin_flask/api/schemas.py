@@ -279,6 +279,12 @@ class DomainEdit(Schema):
     source_param = fields.String(
         metadata={"description": 'query parameter that is kept with a click and not passed on; "" for none'}
     )
+    apple_app_site_association = fields.Dict(
+        allow_none=True, metadata={"description": "answered at /.well-known/apple-app-site-association"}
+    )
+    assetlinks = fields.List(
+        fields.Dict(), allow_none=True, metadata={"description": "answered at /.well-known/assetlinks.json"}
+    )
 
 
 class DomainOut(Schema):
@@ -293,6 +299,8 @@ class DomainOut(Schema):
     not_found_url = fields.String()
     expired_url = fields.String()
     source_param = fields.String()
+    apple_app_site_association = fields.Dict(allow_none=True)
+    assetlinks = fields.List(fields.Dict(), allow_none=True)
     links = fields.Integer()
     created_at = fields.String()
 

@@ -52,6 +52,8 @@ def domain_json(row: DomainRow) -> dict[str, Any]:
         "not_found_url": row.not_found_url,
         "expired_url": row.expired_url,
         "source_param": row.source_param,
+        "apple_app_site_association": row.apple_app_site_association,
+        "assetlinks": row.assetlinks,
         "links": row.links,
         "created_at": row.created_at.isoformat(),
     }

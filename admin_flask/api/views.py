@@ -13,7 +13,8 @@ from admin_flask.api.schemas import DomainEdit, DomainListOut, DomainOut, Rastro
 from admin_flask.api.shapes import domain_json
 from admin_flask.extensions import csrf
 from admin_flask.held import db, held, moment
-from core.services.domains import DomainNotFound, edit_domain, list_domains
+from core.services.domain_settings import edit_domain
+from core.services.domains import DomainNotFound, list_domains
 
 _ABOUT = """Links and reports of Rastro for programs. Send a key in the header `Authorization: Bearer KEY`. Errors are
 problem+json (RFC 9457). Times are RFC 3339, money is {amount, currency}."""

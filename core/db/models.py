@@ -112,6 +112,8 @@ class Domain(Base):
     not_found_url: Mapped[str] = mapped_column(server_default="")
     expired_url: Mapped[str] = mapped_column(server_default="")
     source_param: Mapped[str] = mapped_column(server_default="s")
+    apple_app_site_association: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    assetlinks: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[CreatedAt]
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict, Unpack
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -11,9 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.db.models import Domain, Link
-from core.domain.destination import PARAMETER
 from core.domain.hosts import HostRefused, check_host, is_loopback, split_port
-from core.domain.urls import DestinationRefused, check_destination
 from core.services import audit
 from core.services.actor import COMMAND, Actor
 from core.services.publishing import announce_default_domain, announce_domain, publish_now
@@ -21,16 +19,14 @@ from core.services.publishing import announce_default_domain, announce_domain, p
 LONGEST_BRAND = 100
 
 __all__ = [
-    "DomainChanges",
     "DomainNotFound",
-    "DomainRefused",
     "DomainRow",
     "DomainTaken",
     "HostRefused",
     "add_domain",
+    "check_brand",
     "default_domain",
     "domain_by_host",
-    "edit_domain",
     "ensure_default_domain",
     "list_domains",
     "make_default",
@@ -50,26 +46,6 @@ class DomainNotFound(Exception):
     """There is no such domain."""
 
 
-class DomainRefused(Exception):
-    """A field can not be taken: `field` names it, `message` says why."""
-
-    def __init__(self, field: str, message: str) -> None:
-        super().__init__(message)
-        self.field = field
-        self.message = message
-
-
-class DomainChanges(TypedDict, total=False):
-    """What may be changed of a domain; what is left out stays as it is. "" takes a target or the
-    source parameter away."""
-
-    brand: str
-    root_url: str
-    not_found_url: str
-    expired_url: str
-    source_param: str
-
-
 @dataclass(frozen=True, slots=True)
 class DomainRow:
     """A domain with the number of its links (deleted ones left out)."""
@@ -83,6 +59,8 @@ class DomainRow:
     not_found_url: str
     expired_url: str
     source_param: str
+    apple_app_site_association: dict[str, Any] | None
+    assetlinks: list[Any] | None
     created_at: datetime
     links: int
 
@@ -107,7 +85,7 @@ def add_domain(
         raise DomainTaken(checked)
     row = Domain(
         host=checked,
-        brand=_brand(brand),
+        brand=check_brand(brand),
         case_sensitive=case_sensitive,
         created_at=now,
         is_default=False,
@@ -155,39 +133,6 @@ def make_default(
     return row
 
 
-def edit_domain(
-    session: Session,
-    *,
-    domain_id: int,
-    actor: Actor,
-    now: datetime,
-    redis: Redis | None = None,
-    **changes: Unpack[DomainChanges],
-) -> Domain:
-    """Change the fields that are given. Raises DomainNotFound, and DomainRefused for an address that is none or that
-    would run in a loop."""
-    row = session.get(Domain, domain_id, with_for_update=True, populate_existing=True)
-    if row is None:
-        raise DomainNotFound(f"There is no domain {domain_id}.")
-    hosts = own_hosts(session)
-    wanted = {name: _checked(name, str(value), hosts) for name, value in changes.items()}
-    changed = {name: value for name, value in wanted.items() if getattr(row, name) != value}
-    for name, value in changed.items():
-        setattr(row, name, value)
-    if not changed:
-        session.rollback()
-        return row
-    announced = [announce_domain(session, host=row.host, now=now)]
-    if row.is_default:
-        announced.append(announce_default_domain(session, now=now))
-    audit.record(
-        session, actor=actor, action="domain.edit", subject=f"domain:{row.id}", now=now, detail=changed
-    )
-    session.commit()
-    publish_now(session, redis, announced)
-    return row
-
-
 def list_domains(session: Session) -> list[DomainRow]:
     """Every domain, the default first, then by host."""
     counts = (
@@ -212,6 +157,8 @@ def list_domains(session: Session) -> list[DomainRow]:
             not_found_url=row.not_found_url,
             expired_url=row.expired_url,
             source_param=row.source_param,
+            apple_app_site_association=row.apple_app_site_association,
+            assetlinks=row.assetlinks,
             created_at=row.created_at,
             links=links,
         )
@@ -238,6 +185,11 @@ def domain_by_host(session: Session, *, host: str) -> Domain:
 def own_hosts(session: Session) -> tuple[str, ...]:
     """Every host of ours: a link that leads to one would run in a loop."""
     return tuple(session.scalars(select(Domain.host)))
+
+
+def check_brand(text: str) -> str:
+    """The name that visitors read, as it is stored: one line, at most LONGEST_BRAND characters."""
+    return " ".join(text.replace("\x00", " ").split())[:LONGEST_BRAND]
 
 
 def ensure_default_domain(
@@ -282,23 +234,6 @@ def ensure_default_domain(
     session.commit()
     publish_now(session, redis, announced)
     return row
-
-
-def _checked(field: str, value: str, hosts: tuple[str, ...]) -> str:
-    if field == "brand" or not value.strip():
-        return _brand(value)
-    if field == "source_param":
-        if not PARAMETER.fullmatch(value.strip()):
-            raise DomainRefused(field, "A name has 1 to 64 letters without accents, digits, . _ ~ and -.")
-        return value.strip()
-    try:
-        return check_destination(value, own_hosts=hosts)
-    except DestinationRefused as refused:
-        raise DomainRefused(field, refused.message) from refused
-
-
-def _brand(text: str) -> str:
-    return " ".join(text.replace("\x00", " ").split())[:LONGEST_BRAND]
 
 
 def _take_default(session: Session, row: Domain) -> None:

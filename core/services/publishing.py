@@ -12,6 +12,7 @@ from functools import cache
 from itertools import islice
 from typing import Any, cast
 
+import msgspec
 from redis import Redis, RedisError, WatchError
 from sqlalchemy import Connection, Engine, Row, delete, func, select, text, tuple_
 from sqlalchemy.exc import SQLAlchemyError
@@ -178,6 +179,8 @@ def domain_of(row: Domain) -> DomainSnapshot:
         not_found_url=ascii_url(row.not_found_url),
         expired_url=ascii_url(row.expired_url),
         source_param=row.source_param,
+        apple_file=_file(row.apple_app_site_association),
+        android_file=_file(row.assetlinks),
     )
 
 
@@ -302,6 +305,10 @@ def _set_ready(redis: Redis, token: str, revision: int) -> None:
 
 def _ms(at: datetime | None) -> int | None:
     return None if at is None else (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _file(content: object) -> memoryview | None:
+    return None if content is None else memoryview(msgspec.json.encode(content))
 
 
 def _batches(names: Iterable[bytes]) -> Iterator[list[bytes]]:

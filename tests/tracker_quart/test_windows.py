@@ -99,3 +99,21 @@ async def test_it_serves_no_target_that_can_not_stand_in_a_header(
 ) -> None:
     publisher.link("bad", LinkSnapshot(link_id=44, url=URL, fallback_url="https://a.example/\r\nx: y"))
     assert (await client.get("/bad", headers=BROWSER)).status_code == 503
+
+
+async def test_it_answers_the_files_that_phones_ask_for(client: Client, publisher: Publisher) -> None:
+    publisher.domain(
+        "go.example",
+        DomainSnapshot(
+            domain_id=1, host="go.example", not_found_url=LOST, apple_file=memoryview(b'{"applinks":{}}')
+        ),
+    )
+    headers = {**BROWSER, "host": "go.example"}
+    answer = await client.get("/.well-known/apple-app-site-association?x", headers=headers)
+    assert (answer.status_code, await answer.get_data()) == (200, b'{"applinks":{}}')
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.headers["content-length"] == "15"
+    for name in ("assetlinks.json", "security.txt", ""):
+        answer = await client.get(f"/.well-known/{name}", headers=headers)
+        assert (answer.status_code, "location" in answer.headers) == (404, False)
+    assert publisher.clicks() == []

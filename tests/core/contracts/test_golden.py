@@ -107,6 +107,17 @@ CASES: list[Case] = [
         domain_bytes,
         domain_snapshot.decode,
     ),
+    (
+        "domain_snapshot_v1_files",
+        DomainSnapshot(
+            domain_id=7,
+            host="go.example.com",
+            apple_file=memoryview(b'{"applinks":{}}'),
+            android_file=memoryview(b"[]"),
+        ),
+        domain_bytes,
+        domain_snapshot.decode,
+    ),
     ("domain_snapshot_v1_tombstone", DomainSnapshot(), domain_bytes, domain_snapshot.decode),
     ("click_event_v1_wide", CLICK, click_event.encode, click_event.decode),
     ("click_event_v1_wide_least", ClickEvent(id=CLICK_ID, link_id=1), click_event.encode, click_event.decode),

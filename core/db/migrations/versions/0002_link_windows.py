@@ -1,4 +1,4 @@
-"""Links have a window, a fallback, a status and rules for their query; domains have targets; clicks have a source.
+"""Links have a window, a fallback, a status, rules for their query; domains have targets and files; clicks a source.
 
 Every column has a constant default, so that no row is rewritten and the release before goes on writing. The checks
 read the table of links once (0.1 s for a million).
@@ -6,6 +6,7 @@ read the table of links once (0.1 s for a million).
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0002"
 down_revision = "0001"
@@ -16,6 +17,8 @@ depends_on = None
 def upgrade() -> None:
     for name in ("root_url", "not_found_url", "expired_url"):
         op.add_column("domains", sa.Column(name, sa.Text(), server_default="", nullable=False))
+    for name in ("apple_app_site_association", "assetlinks"):
+        op.add_column("domains", sa.Column(name, postgresql.JSONB(), nullable=True))
     op.add_column("domains", sa.Column("source_param", sa.Text(), server_default="s", nullable=False))
     op.add_column("clicks", sa.Column("source", sa.Integer(), server_default=sa.text("0"), nullable=False))
     for column in (
