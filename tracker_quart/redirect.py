@@ -5,8 +5,10 @@ the way to the answer and the click that must be kept before the answer may leav
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
@@ -75,7 +77,22 @@ class Redirector:
 
     async def redirect(self, visit: Visit) -> Answer:
         """The answer to a visit, after its click is kept."""
+        return await self._finish(visit, self.prepare(visit))
+
+    def begin(self, visit: Visit, reply: Callable[[Answer], None]) -> Coroutine[Any, Any, Answer] | None:
+        """As `redirect`, without a task where nothing has to be asked for: `reply` is called with the answer once its
+        click is kept, perhaps before this returns. Where a snapshot is missing, what to wait for is returned instead.
+        """
         step = self.prepare(visit)
+        if isinstance(step, Wanted):
+            return self._finish(visit, step)
+        if step.click is None:
+            reply(step.answer)
+        else:
+            self._clicks.keep(step.click, partial(reply, step.answer))
+        return None
+
+    async def _finish(self, visit: Visit, step: Prepared | Wanted) -> Answer:
         while isinstance(step, Wanted):
             wanted = step
             try:
