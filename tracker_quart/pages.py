@@ -8,6 +8,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -19,8 +20,7 @@ _BRAND = "\N{OBJECT REPLACEMENT CHARACTER}"
 _STATUS = {NOT_FOUND: 404, PAUSED: 404, GONE: 410, UNAVAILABLE: 503, WRONG_HOST: 421}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A whole answer as plain values; header names are lower case, `content-length` is among them."""
 
     status: int

@@ -7,8 +7,10 @@ the way to the answer and the click that must be kept before the answer may leav
 import re
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
+
+import msgspec
 
 from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
@@ -34,8 +36,7 @@ _REDIRECT_HEADERS = (
 _PAGE_OF = {UNKNOWN: pages.NOT_FOUND, click_event.PAUSED: pages.PAUSED, click_event.GONE: pages.GONE}
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """An answer. It may leave once `click`, where there is one, is kept."""
 
     answer: Answer
@@ -120,10 +121,9 @@ class Redirector:
         domain = domain_in(entry)
         if domain.is_tombstone:
             return self._page(visit, pages.WRONG_HOST)
-        slug = slug_of(visit.path)
-        if slug is None or len(slug) > 4 * LONGEST_SLUG:  # not yet in NFC: one character may come as four
+        key = _link_key(visit.path, domain.domain_id, domain.case_sensitive)
+        if key is None:
             return self._page(visit, UNKNOWN, domain)
-        key = keys.link(domain.domain_id, slug_key(slug, case_sensitive=domain.case_sensitive))
         found = self._snapshots.held(key)
         if found is None:
             return Wanted(key, lambda found: self._at_link(visit, domain, found), domain)
@@ -164,3 +164,12 @@ class Redirector:
         brand = "" if domain is None else domain.brand or self._brand
         kind = _PAGE_OF.get(outcome, outcome)
         return Prepared(self._texts.answer(kind, accept_language=visit.language, brand=brand))
+
+
+@lru_cache(maxsize=4096)
+def _link_key(path: str, domain_id: int, case_sensitive: bool) -> str | None:
+    """The name of the snapshot that a path of a domain asks for; None when it can not be a slug."""
+    slug = slug_of(path)
+    if slug is None or len(slug) > 4 * LONGEST_SLUG:  # not yet in NFC: one character may come as four
+        return None
+    return keys.link(domain_id, slug_key(slug, case_sensitive=case_sensitive))

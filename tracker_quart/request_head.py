@@ -57,7 +57,7 @@ class HeadReader:
     def read(self, head: bytes, *, peer: str) -> Asked | None:
         """What a head asks for, or None when Hypercorn has to read it. `head` ends with its empty line."""
         lines = head.count(b"\r\n")
-        if len(head.translate(None, _TEXT)) != 2 * lines:
+        if len(head.translate(None, _TEXT)) != 2 * lines or b" \r\n" in head:
             return None
         headers = self._headers
         headers.clear()
@@ -73,7 +73,7 @@ class HeadReader:
             self._parser = httptools.HttpRequestParser(self)  # one that has seen a close reads no more
         if method is None or closes is None or head.find(b"\r\n") != len(method) + len(self._target) + 10:
             return None
-        found = {name.lower(): value.rstrip(b" ") for name, value in headers.items()}
+        found = dict(zip(map(bytes.lower, headers), headers.values(), strict=True))
         if len(found) != lines - 2 or not _NEEDS_MORE.isdisjoint(found):
             return None
         host = found.get(b"host")

@@ -4,6 +4,7 @@ Everything a stranger can send is bounded here, and text whatever its bytes were
 """
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -104,6 +105,7 @@ def _absolute(target: bytes, host: bytes) -> tuple[bytes, bytes]:
     return b"/" + path, authority
 
 
+@lru_cache(maxsize=1024)
 def _host(raw: bytes) -> str:
     host = _text(raw, LONGEST_HOST).lower()
     name, colon, port = host.rpartition(":")
@@ -114,5 +116,7 @@ def _host(raw: bytes) -> str:
 
 def _text(raw: bytes, limit: int) -> str:
     """Decoded and bounded. NUL can not be stored by PostgreSQL, and no honest client sends it."""
+    if not raw:
+        return ""
     text = raw[:limit].decode("utf-8", "replace")
     return text.replace("\0", "\ufffd") if "\0" in text else text
