@@ -220,8 +220,12 @@ class Connection(asyncio.Protocol):
             if turns.popleft().closes:
                 self._close()
                 return
-        if not self._working and not turns:
+        if turns or self._working:
+            return
+        if self._buffer or self._paused or self._heard_all or self._handing_over or self.lane.ending:
             self._work()
+        else:
+            self.deadline = self.lane.now + KEEP_ALIVE_S
 
     def _work(self) -> None:
         """Take the requests that have come, as many as may wait for an answer at a time."""
@@ -282,7 +286,9 @@ class Connection(asyncio.Protocol):
 
     def _listen(self) -> None:
         """Read on, unless what was read has not been worked off."""
-        pause = self._choked or self._handing_over or len(self._turns) >= MOST_TURNS
+        turns = self._turns
+        pause = self._choked or self._handing_over or len(turns) >= MOST_TURNS
+        pause = pause or (bool(turns) and turns[-1].closes)
         if pause != self._paused and not self._transport.is_closing():
             self._paused = pause
             if pause:

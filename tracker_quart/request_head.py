@@ -28,7 +28,7 @@ OWN_PATHS = frozenset(
 _METHODS = {b"GET": "GET", b"HEAD": "HEAD"}
 _STARTS = (b"GET /", b"HEAD /")
 _VERSIONS = {"1.1": False, "1.0": True}  # whether the connection closes when nothing else is said
-_TEXT = bytes({*range(0x20, 0x7F), *range(0x80, 0x100)})
+_TARGET = re.compile(rb"[\x21-\x7e]+")
 _HOST = re.compile(rb"[A-Za-z0-9.:\-_\[\]]*")
 _NEEDS_MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"http2-settings"})
 
@@ -56,9 +56,6 @@ class HeadReader:
 
     def read(self, head: bytes, *, peer: str) -> Asked | None:
         """What a head asks for, or None when Hypercorn has to read it. `head` ends with its empty line."""
-        lines = head.count(b"\r\n")
-        if len(head.translate(None, _TEXT)) != 2 * lines or b" \r\n" in head:
-            return None
         headers = self._headers
         headers.clear()
         try:
@@ -71,10 +68,13 @@ class HeadReader:
         closes = _VERSIONS.get(version)
         if not self._parser.should_keep_alive():
             self._parser = httptools.HttpRequestParser(self)  # one that has seen a close reads no more
-        if method is None or closes is None or head.find(b"\r\n") != len(method) + len(self._target) + 10:
+        target = self._target
+        if method is None or closes is None or head.find(b"\n") != len(method) + len(target) + 11:
             return None
-        found = dict(zip(map(bytes.lower, headers), headers.values(), strict=True))
-        if len(found) != lines - 2 or not _NEEDS_MORE.isdisjoint(found):
+        if not _TARGET.fullmatch(target):
+            return None
+        found = dict(zip(map(bytes.lower, headers), map(bytes.rstrip, headers.values()), strict=True))
+        if len(found) != head.count(b"\n") - 2 or not _NEEDS_MORE.isdisjoint(found):
             return None
         host = found.get(b"host")
         if (host is None and not closes) or (host is not None and not _HOST.fullmatch(host)):
@@ -86,7 +86,7 @@ class HeadReader:
                 closes = True
             elif connection != b"keep-alive":
                 return None
-        path, _, query = self._target.partition(b"?")
+        path, _, query = target.partition(b"?")
         if not _is_slug(path):
             return None
         visit = visit_of(
@@ -106,7 +106,7 @@ def may_become_plain(start: bytes) -> bool:
 
 def _is_slug(path: bytes) -> bool:
     """True for a path of one segment that the app leaves to the redirect route."""
-    name = path[1:].decode("latin-1")
+    name = path[1:].decode("ascii")
     if "%" in name:
         name = unquote(name)
         if not name.isprintable():

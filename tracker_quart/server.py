@@ -5,6 +5,7 @@ process first says that it leaves, then stops accepting, then lets the last conn
 """
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -29,6 +30,7 @@ BACKLOG = 2048
 
 _LAST_WORD_S = 0.25
 _LOOK_S = 0.02
+_GC_THRESHOLD = 50_000
 _FINISH_S = 10.0
 
 log = logger(__name__)
@@ -63,6 +65,7 @@ async def serve(settings: Settings) -> None:
     sweeper = asyncio.create_task(lane.sweep())
     if settings.metrics_port is not None:
         serve_metrics(settings.metrics_port, host=_metrics_host(settings.host))
+    _calm_the_collector()
     log.info("tracker.ready", address=_name(listening), redis=service.redis_answers)
 
     await stop.wait()
@@ -86,6 +89,14 @@ async def _finish(lane: FastLane, *, limit: float) -> None:
     if lane.open:
         log.warning("connections.cut", connections=lane.open)
         await lane.cut()
+
+
+def _calm_the_collector() -> None:
+    """What was made at the start lives as long as the process, and a redirect leaves no cycles behind: the default
+    settings spend an eighth of the processor on looking for some."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GC_THRESHOLD, 20, 20)
 
 
 def _config(*, fast_lane: bool) -> Config:
