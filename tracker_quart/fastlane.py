@@ -31,7 +31,8 @@ MOST_TURNS = 32
 """Requests of one connection that are worked on at a time; further ones wait unread."""
 
 _SWEEP_S = 1.0
-_CLOSE = "connection: close\r\n"
+_CLOSE = "Connection: close\r\n"  # as h11 writes it
+_DRAINS = "connection: close\r\n"
 _FAILED_BODY = b"Internal Server Error\n"
 _FAILED = Answer(
     500,
@@ -112,7 +113,7 @@ class FastLane:
 
     def bytes_of(self, answer: Answer, *, method: str, closes: bool, drains: bool) -> bytes:
         """An answer as Hypercorn would send the Quart route's: the same bytes, in the same order."""
-        draining = _CLOSE if drains and not closes else ""
+        draining = _DRAINS if drains and not closes else ""
         lines = "".join([f"{name}: {value}\r\n" for name, value in answer.headers])
         second = int(time.time())
         if second != self._date_of:
@@ -258,17 +259,17 @@ class Connection(asyncio.Protocol):
                 self._handing_over = self._heard_all or len(rest) > LONGEST_HEAD or not may_become_plain(rest)
                 break
             self._head_begun = False
-            if end - start > LONGEST_HEAD or not self._take(buffer[start:end]):
+            if end - start > LONGEST_HEAD or not self._take(buffer[start:end], is_last=end == len(buffer)):
                 self._handing_over = True
                 break
             start = end
         if not self._closed:
             self._buffer = buffer[start:] if start else buffer
 
-    def _take(self, head: bytes) -> bool:
-        """Begin an answer. False when the request is Hypercorn's to answer."""
+    def _take(self, head: bytes, *, is_last: bool) -> bool:
+        """Begin an answer. False when the request is Hypercorn's to answer, as one that closes with more behind it."""
         asked = self.lane.reader.read(head, peer=self._peer)
-        if asked is None:
+        if asked is None or (asked.closes and not is_last):
             return False
         self._requests += 1
         visit = asked.visit

@@ -56,18 +56,21 @@ class HeadReader:
 
     def read(self, head: bytes, *, peer: str) -> Asked | None:
         """What a head asks for, or None when Hypercorn has to read it. `head` ends with its empty line."""
+        try:
+            asked = self._read(head, peer)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            asked = None
+        if asked is None or asked.closes:
+            self._parser = httptools.HttpRequestParser(self)  # one that has seen a close reads no more
+        return asked
+
+    def _read(self, head: bytes, peer: str) -> Asked | None:
         headers = self._headers
         headers.clear()
-        try:
-            self._parser.feed_data(head)
-        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._parser = httptools.HttpRequestParser(self)
-            return None
+        self._parser.feed_data(head)
         method = _METHODS.get(self._parser.get_method())
         version = self._parser.get_http_version()
         closes = _VERSIONS.get(version)
-        if not self._parser.should_keep_alive():
-            self._parser = httptools.HttpRequestParser(self)  # one that has seen a close reads no more
         target = self._target
         if method is None or closes is None or head.find(b"\n") != len(method) + len(target) + 11:
             return None
