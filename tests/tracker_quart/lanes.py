@@ -20,7 +20,7 @@ from tests.tracker_quart.rig import LIMIT_S, Trackers, Valkey
 LAST = b"GET /sale?last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 """Sent behind what is tested, so that a connection that is still good ends."""
 
-_SILENCE_S = 1.5
+_SILENCE_S = 1.0
 _DATE = re.compile(rb"(?m)^date: [A-Z][a-z]{2}, [^\r]*GMT\r$")
 
 
@@ -47,7 +47,8 @@ class Lane:
             url,
             FAST_LANE="1" if fast else "0",
             DEFAULT_HOSTS="localhost",
-            TRUSTED_PROXIES="127.0.0.1", PYTHONHASHSEED="0",
+            TRUSTED_PROXIES="127.0.0.1",
+            PYTHONHASHSEED="0",
         )
 
     def send(self, *parts: bytes) -> tuple[bytes, bool]:
