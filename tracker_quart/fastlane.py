@@ -176,6 +176,16 @@ class Connection(asyncio.Protocol):
         self.lane.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
+        if (
+            not (self._turns or self._buffer or self._paused)
+            and data.find(b"\r\n\r\n") == len(data) - 4 <= LONGEST_HEAD - 4
+            and self._take(data, is_last=True)
+        ):
+            self._head_begun = (
+                False  # one whole request, as nearly always: no need to look at all that may be
+            )
+            self.deadline = math.inf if self._turns else self.lane.now + KEEP_ALIVE_S
+            return
         self._buffer = self._buffer + data if self._buffer else data
         self._work()
 
@@ -234,10 +244,10 @@ class Connection(asyncio.Protocol):
             return
         self._working = True
         try:
-            self._take_requests()
+            lives = self._take_requests()
         finally:
             self._working = False
-        if self._closed:
+        if not lives:
             return
         if self._handing_over and not self._turns and not self._choked:
             self._hand_over()
@@ -248,7 +258,8 @@ class Connection(asyncio.Protocol):
         self._listen()
         self._set_deadline()
 
-    def _take_requests(self) -> None:
+    def _take_requests(self) -> bool:
+        """Take what the buffer holds. False when the connection ended meanwhile."""
         buffer, start = self._buffer, 0
         while not (self._closed or self._handing_over or self._choked or len(self._turns) >= MOST_TURNS):
             if start == len(buffer) or (self._turns and self._turns[-1].closes):
@@ -263,8 +274,10 @@ class Connection(asyncio.Protocol):
                 self._handing_over = True
                 break
             start = end
-        if not self._closed:
-            self._buffer = buffer[start:] if start else buffer
+        if self._closed:
+            return False
+        self._buffer = buffer[start:] if start else buffer
+        return True
 
     def _take(self, head: bytes, *, is_last: bool) -> bool:
         """Begin an answer. False when the request is Hypercorn's to answer, as one that closes with more behind it."""
