@@ -21,8 +21,9 @@ from core.config import Settings
 from core.domain.hosts import is_loopback
 from core.observe import logger, serve_metrics
 from tracker_quart.app import create_app, service_of
+from tracker_quart.connection import KEEP_ALIVE_REQUESTS, KEEP_ALIVE_S
 from tracker_quart.contact import end
-from tracker_quart.fastlane import HANDED_OVER_REQUESTS, KEEP_ALIVE_REQUESTS, KEEP_ALIVE_S, FastLane
+from tracker_quart.fastlane import HANDED_OVER_REQUESTS, FastLane
 from tracker_quart.request_head import HeadReader
 
 PORT = 8080

@@ -18,6 +18,7 @@ from quart import Quart
 from core.config import Settings
 from core.contracts.link_snapshot import LinkSnapshot
 from tests.tracker_quart.conftest import URL, Publisher
+from tracker_quart import connection as connections
 from tracker_quart import fastlane
 from tracker_quart.app import service_of
 from tracker_quart.fastlane import FastLane
@@ -106,8 +107,8 @@ async def test_it_closes_on_those_who_take_for_ever(
     lane: tuple[FastLane, int], monkeypatch: pytest.MonkeyPatch, start: bytes
 ) -> None:
     monkeypatch.setattr(fastlane, "_SWEEP_S", 0.01)
-    monkeypatch.setattr(fastlane, "HEAD_S", 0.2)
-    monkeypatch.setattr(fastlane, "KEEP_ALIVE_S", 0.2)
+    monkeypatch.setattr(connections, "HEAD_S", 0.2)
+    monkeypatch.setattr(connections, "KEEP_ALIVE_S", 0.2)
     reader, writer = await asyncio.open_connection("127.0.0.1", lane[1])
     writer.write(start)
 
@@ -138,9 +139,9 @@ async def test_it_reads_no_more_than_it_can_answer(lane: tuple[FastLane, int], p
                 await writer.drain()
         except TimeoutError:
             break
-        assert sent < fastlane.KEEP_ALIVE_REQUESTS
+        assert sent < connections.KEEP_ALIVE_REQUESTS
     (connection,) = lane[0].connections
-    assert len(connection._turns) <= fastlane.MOST_TURNS
+    assert len(connection._turns) <= connections.MOST_TURNS
     assert len(connection._buffer) < 1 << 20
     writer.transport.resume_reading()  # type: ignore[attr-defined]
     async with asyncio.timeout(LIMIT_S):
