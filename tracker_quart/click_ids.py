@@ -6,6 +6,8 @@ from collections.abc import Callable
 
 from core.observe import CLOCK_BACK, logger
 
+_NOISE_BYTES = 10
+_IDS_A_DRAW = 100  # a system call for each id would cost more than all the rest of it
 _JUMP_MS = 1000  # clocks are slewed by milliseconds all the time; a second backwards is a jump
 
 log = logger(__name__)
@@ -24,6 +26,8 @@ class ClickIds:
         self._clock_ns = clock_ns
         self._random_bytes = random_bytes
         self._latest_ms = 0
+        self._noise = b""
+        self._used = 0
         self._behind = False
 
     def new(self) -> bytes:
@@ -36,6 +40,9 @@ class ClickIds:
             self._behind = True
             CLOCK_BACK.inc()
             log.warning("clock.jumped_back", seconds=(self._latest_ms - now_ms) / 1000)
-        noise = int.from_bytes(self._random_bytes(10), "big")
+        if self._used == len(self._noise):
+            self._noise, self._used = self._random_bytes(_NOISE_BYTES * _IDS_A_DRAW), 0
+        noise = int.from_bytes(self._noise[self._used : self._used + _NOISE_BYTES], "big")
+        self._used += _NOISE_BYTES
         number = now_ms << 80 | 7 << 76 | (noise >> 62 & 0xFFF) << 64 | 2 << 62 | noise & (1 << 62) - 1
         return number.to_bytes(16, "big")

@@ -7,6 +7,7 @@ is still redirected, and the loss is counted and logged.
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from core.observe import CLICKS, logger
 from tracker_quart.click_stream import Click, ClickStream
@@ -29,7 +30,7 @@ class ClickLog:
         self._stream = stream
         self._spool = spool
         self._breaker = breaker
-        self._pending: deque[tuple[Click, asyncio.Future[None]]] = deque()
+        self._pending: deque[tuple[Click, Callable[[], None]]] = deque()
         self._flusher: asyncio.Task[None] | None = None
         self._in_redis, self._on_disk, self._lost = (
             CLICKS.labels(name) for name in ("redis", "spool", "lost")
@@ -42,14 +43,18 @@ class ClickLog:
         Whoever stops waiting for the future does not take the click back.
         """
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.keep(click, lambda: None if future.done() else future.set_result(None))
+        return future
+
+    def keep(self, click: Click, then: Callable[[], None]) -> None:
+        """Take a click, and call `then` once it is in Redis, on disk, or counted as lost. `then` must not raise."""
         if len(self._pending) >= MOST_PENDING:
             self._lose(1, "too many clicks wait for a slow disk")
-            future.set_result(None)
-            return future
-        self._pending.append((click, future))
+            then()
+            return
+        self._pending.append((click, then))
         if self._flusher is None:
             self._flusher = asyncio.create_task(self._flush())
-        return future
 
     async def close(self) -> None:
         """Return once every click that was taken is kept."""
@@ -61,9 +66,11 @@ class ClickLog:
             while self._pending:
                 group = [self._pending.popleft() for _ in range(min(len(self._pending), LARGEST_GROUP))]
                 await self._keep([click for click, _ in group])
-                for _, future in group:
-                    if not future.done():
-                        future.set_result(None)
+                for _, then in group:
+                    try:
+                        then()
+                    except Exception:  # one visitor's trouble must not keep the others waiting
+                        log.exception("answer.failed")
         finally:
             self._flusher = None
 

@@ -5,8 +5,12 @@ the way to the answer and the click that must be kept before the answer may leav
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import Any
+
+import msgspec
 
 from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
@@ -44,8 +48,7 @@ _PAGE_OF = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
+class Prepared(msgspec.Struct, frozen=True, gc=False):
     """An answer. It may leave once `click`, where there is one, is kept."""
 
     answer: Answer
@@ -87,7 +90,22 @@ class Redirector:
 
     async def redirect(self, visit: Visit) -> Answer:
         """The answer to a visit, after its click is kept."""
+        return await self._finish(visit, self.prepare(visit))
+
+    def begin(self, visit: Visit, reply: Callable[[Answer], None]) -> Coroutine[Any, Any, Answer] | None:
+        """As `redirect`, without a task where nothing has to be asked for: `reply` is called with the answer once its
+        click is kept, perhaps before this returns. Where a snapshot is missing, what to wait for is returned instead.
+        """
         step = self.prepare(visit)
+        if isinstance(step, Wanted):
+            return self._finish(visit, step)
+        if step.click is None:
+            reply(step.answer)
+        else:
+            self._clicks.keep(step.click, partial(reply, step.answer))
+        return None
+
+    async def _finish(self, visit: Visit, step: Prepared | Wanted) -> Answer:
         while isinstance(step, Wanted):
             wanted = step
             try:
@@ -115,14 +133,13 @@ class Redirector:
         domain = domain_in(entry)
         if domain.is_tombstone:
             return self._page(visit, pages.WRONG_HOST)
-        slug = slug_of(visit.path)
-        if slug is None or len(slug) > 4 * LONGEST_SLUG:  # not yet in NFC: one character may come as four
+        key = _link_key(visit.path, domain.domain_id, domain.case_sensitive)
+        if key is None:
             if visit.path.startswith(_WELL_KNOWN):
                 return self._well_known(visit, domain)
             if visit.path == "/" and domain.root_url:
                 return self._elsewhere(_ROOT, domain.root_url)
             return self._unknown(visit, domain)
-        key = keys.link(domain.domain_id, slug_key(slug, case_sensitive=domain.case_sensitive))
         found = self._snapshots.held(key)
         if found is None:
             return Wanted(key, lambda found: self._at_link(visit, domain, found), domain)
@@ -199,3 +216,12 @@ class Redirector:
         brand = "" if domain is None else domain.brand or self._brand
         kind = _PAGE_OF.get(outcome, outcome)
         return Prepared(self._texts.answer(kind, accept_language=visit.language, brand=brand))
+
+
+@lru_cache(maxsize=4096)
+def _link_key(path: str, domain_id: int, case_sensitive: bool) -> str | None:
+    """The name of the snapshot that a path of a domain asks for; None when it can not be a slug."""
+    slug = slug_of(path)
+    if slug is None or len(slug) > 4 * LONGEST_SLUG:  # not yet in NFC: one character may come as four
+        return None
+    return keys.link(domain_id, slug_key(slug, case_sensitive=case_sensitive))

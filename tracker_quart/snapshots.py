@@ -9,6 +9,7 @@ import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -220,12 +221,12 @@ class _Shelf:
 
 def link_in(entry: Entry) -> LinkSnapshot:
     """The link that an entry holds; a tombstone for an unknown one."""
-    return _NO_LINK if entry.framed is None else link_snapshot.decode(entry.framed)
+    return _NO_LINK if entry.framed is None else _link(entry.framed)
 
 
 def domain_in(entry: Entry) -> DomainSnapshot:
     """The domain that an entry holds; a tombstone for an unknown one."""
-    return _NO_DOMAIN if entry.framed is None else domain_snapshot.decode(entry.framed)
+    return _NO_DOMAIN if entry.framed is None else _domain(entry.framed)
 
 
 def revision_in(entry: Entry) -> int:
@@ -243,6 +244,9 @@ def reader(client: Any) -> Read:
     return read
 
 
+# The few that everybody visits stay decoded: their bytes are the entry's, whose hash Python keeps.
+_link = lru_cache(maxsize=2048)(link_snapshot.decode)
+_domain = lru_cache(maxsize=256)(domain_snapshot.decode)
 _NO_LINK = LinkSnapshot()
 _NO_DOMAIN = DomainSnapshot()
 _LINK_PREFIX = keys.LINKS.removesuffix("*")

@@ -3,7 +3,8 @@
 Everything a stranger can send is bounded here, and text whatever its bytes were.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -55,17 +56,31 @@ def read_visit(
             found[name] += b"," + value
     if not target.startswith(b"/"):
         target, found[b"host"] = _absolute(target, found.get(b"host", b""))
-    purpose = b";".join(found[name] for name in _PURPOSES if name in found)
-    forwarded = found.get(b"x-forwarded-for", b"")[-_LONGEST_FORWARDED:]
+    return visit_of(method=method, target=target, query=query, headers=found, peer=peer, proxies=proxies)
+
+
+def visit_of(
+    *,
+    method: str,
+    target: bytes,
+    query: bytes,
+    headers: Mapping[bytes, bytes],
+    peer: str,
+    proxies: Networks,
+) -> Visit:
+    """Make a Visit of a request in origin form whose headers are known by name. Never raises."""
+    get = headers.get
+    purpose = b";".join([headers[name] for name in _PURPOSES if name in headers])
+    forwarded = get(b"x-forwarded-for", b"")[-_LONGEST_FORWARDED:]
     return Visit(
         method=method,
-        host=_host(found.get(b"host", b"")),
+        host=_host(get(b"host", b"")),
         path=_text(target, LONGEST_PATH),
         query=_text(query, LONGEST_QUERY),
         ip=visitor_address(peer, _text(forwarded, _LONGEST_FORWARDED), proxies),
-        user_agent=_text(found.get(b"user-agent", b""), LONGEST_AGENT),
-        referrer=_text(found.get(b"referer", b""), LONGEST_REFERRER),
-        language=_text(found.get(b"accept-language", b""), LONGEST_LANGUAGE),
+        user_agent=_text(get(b"user-agent", b""), LONGEST_AGENT),
+        referrer=_text(get(b"referer", b""), LONGEST_REFERRER),
+        language=_text(get(b"accept-language", b""), LONGEST_LANGUAGE),
         purpose=_text(purpose, LONGEST_PURPOSE),
     )
 
@@ -90,6 +105,7 @@ def _absolute(target: bytes, host: bytes) -> tuple[bytes, bytes]:
     return b"/" + path, authority
 
 
+@lru_cache(maxsize=1024)
 def _host(raw: bytes) -> str:
     host = _text(raw, LONGEST_HOST).lower()
     name, colon, port = host.rpartition(":")
@@ -100,5 +116,7 @@ def _host(raw: bytes) -> str:
 
 def _text(raw: bytes, limit: int) -> str:
     """Decoded and bounded. NUL can not be stored by PostgreSQL, and no honest client sends it."""
+    if not raw:
+        return ""
     text = raw[:limit].decode("utf-8", "replace")
     return text.replace("\0", "\ufffd") if "\0" in text else text

@@ -5,7 +5,7 @@ automaton, so a look-up costs about 1 us whatever their number.
 """
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
 
@@ -48,7 +48,13 @@ def door_verdict(*, method: str, user_agent: str, purpose: str) -> str:
         return PREFETCH
     if not user_agent or user_agent.isspace():
         return EMPTY_AGENT
-    return AGENT if _known_robots().Match(user_agent) else ""
+    return AGENT if _is_known(user_agent) else ""
+
+
+@lru_cache(maxsize=4096)
+def _is_known(user_agent: str) -> bool:
+    """Agents repeat; the trackers bound their length, so that all of them take some MB at most."""
+    return bool(_known_robots().Match(user_agent))
 
 
 @cache

@@ -8,7 +8,18 @@ import time
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-AGENT = "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 Chrome/142.0.0.0 Mobile Safari/537.36"
+BROWSER = {
+    "User-Agent": "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 Chrome/142.0.0.0 Mobile Safari/537.36",
+    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
+    "Accept-Language": "pt-BR,pt;q=0.9,en-US;q=0.8,en;q=0.7",
+    "Accept-Encoding": "gzip, deflate, br, zstd",
+    "Referer": "https://l.instagram.com/",
+    "Sec-Fetch-Dest": "document",
+    "Sec-Fetch-Mode": "navigate",
+    "Sec-Fetch-Site": "cross-site",
+    "Upgrade-Insecure-Requests": "1",
+}
+"""What a browser sends; as few headers as a test tool sends would flatter whoever reads them slowly."""
 
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
 
@@ -38,16 +49,8 @@ def run_round(url: str, *, connections: int, seconds: float) -> Round:
 
 def _wrk(url: str, connections: int, seconds: float) -> Round:
     duration = f"{max(1, round(seconds))}s"
-    command = [
-        "wrk",
-        "-t1",
-        f"-c{connections}",
-        f"-d{duration}",
-        "--latency",
-        "-H",
-        f"User-Agent: {AGENT}",
-        url,
-    ]
+    headers = [word for name, value in BROWSER.items() for word in ("-H", f"{name}: {value}")]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{duration}", "--latency", *headers, url]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     errors = [
         int(number)
@@ -80,7 +83,8 @@ def _milliseconds(text: str) -> float:
 
 async def _python(url: str, connections: int, seconds: float) -> Round:
     parts = urlsplit(url)
-    request = f"GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nUser-Agent: {AGENT}\r\n\r\n".encode()
+    headers = "".join(f"{name}: {value}\r\n" for name, value in {"Host": parts.netloc, **BROWSER}.items())
+    request = f"GET {parts.path} HTTP/1.1\r\n{headers}\r\n".encode()
     took: list[float] = []
     failed = 0
     deadline = time.monotonic() + seconds

@@ -15,8 +15,9 @@ from tests.tracker_quart.rig import ROOT, Visitors, rig, wait_until
 pytestmark = pytest.mark.faults
 
 
-async def test_it_drains_under_load_beside_others_on_the_same_socket(tmp_path: Path) -> None:
-    with rig(tmp_path, count=2) as (valkey, trackers):
+@pytest.mark.parametrize("fast_lane", ["1", "0"])
+async def test_it_drains_under_load_beside_others_on_the_same_socket(tmp_path: Path, fast_lane: str) -> None:
+    with rig(tmp_path, count=2, FAST_LANE=fast_lane) as (valkey, trackers):
         visitors = Visitors(trackers.port)
         leaving = trackers.processes[0]
 

@@ -1,0 +1,261 @@
+"""One connection of the fast lane: requests in, answers out in their order, and the hand-over to Hypercorn.
+
+What is read ahead, how long a head may take, and how long nothing may be said, are bounded.
+"""
+
+import asyncio
+import math
+from collections import deque
+from typing import TYPE_CHECKING, cast
+
+from core.observe import logger
+from tracker_quart.pages import Answer
+from tracker_quart.request_head import may_become_plain
+
+if TYPE_CHECKING:
+    from tracker_quart.fastlane import FastLane
+
+KEEP_ALIVE_S = 65.0  # above what load balancers keep (60 s), so that they close first
+HEAD_S = 10.0
+"""How long a request's head may take from its first byte to its last."""
+
+KEEP_ALIVE_REQUESTS = 100_000
+LONGEST_HEAD = 8192
+MOST_TURNS = 32
+"""Requests of one connection that are worked on at a time; further ones wait unread."""
+
+_FAILED_BODY = b"Internal Server Error\n"
+FAILED = Answer(
+    500,
+    (
+        ("content-type", "text/plain; charset=utf-8"),
+        ("cache-control", "no-store"),
+        ("content-length", str(len(_FAILED_BODY))),
+    ),
+    _FAILED_BODY,
+)
+
+log = logger(__name__)
+
+
+class Turn:
+    """A request's place in the order of answers."""
+
+    __slots__ = ("_connection", "closes", "data", "method")
+
+    def __init__(self, connection: "Connection", method: str, *, closes: bool) -> None:
+        self._connection = connection
+        self.method = method
+        self.closes = closes
+        self.data: bytes | None = None
+
+    def reply(self, answer: Answer) -> None:
+        """Send the answer as soon as those before it are sent."""
+        connection = self._connection
+        lane = connection.lane
+        drains = lane.service.draining and connection.is_last(self)
+        self.data = lane.bytes_of(answer, method=self.method, closes=self.closes, drains=drains)
+        self.closes = self.closes or drains
+        connection.speak()
+
+
+class Connection(asyncio.Protocol):
+    """One client, from its connection to its end or to its first request that is not plain."""
+
+    def __init__(self, lane: "FastLane") -> None:
+        self.lane = lane
+        self.deadline = math.inf
+        """Loop time at which the client has to have said, or read, something."""
+        self._peer = ""
+        self._buffer = b""
+        self._turns: deque[Turn] = deque()
+        self._requests = 0
+        self._head_begun = False
+        self._heard_all = False
+        self._choked = False
+        self._handing_over = False
+        self._closed = False
+        self._paused = False
+        self._working = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        self.lane.connections.add(self)
+        self.deadline = self.lane.now + KEEP_ALIVE_S
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed = True
+        self._turns.clear()
+        self._buffer = b""
+        self.lane.connections.discard(self)
+
+    def data_received(self, data: bytes) -> None:
+        if (
+            not (self._turns or self._buffer or self._paused)
+            and data.find(b"\r\n\r\n") == len(data) - 4 <= LONGEST_HEAD - 4
+            and self._take(data, is_last=True)
+        ):
+            self._head_begun = (
+                False  # one whole request, as nearly always: no need to look at all that may be
+            )
+            self.deadline = math.inf if self._turns else self.lane.now + KEEP_ALIVE_S
+            return
+        self._buffer = self._buffer + data if self._buffer else data
+        self._work()
+
+    def eof_received(self) -> bool:
+        self._heard_all = True
+        self._work()
+        return bool(self._turns) or self._handing_over
+
+    def pause_writing(self) -> None:
+        self._choked = True
+        self._listen()
+        self.deadline = self.lane.now + KEEP_ALIVE_S
+
+    def resume_writing(self) -> None:
+        self._choked = False
+        self._work()
+
+    def time_out(self) -> None:
+        """Its deadline has passed."""
+        if self._choked:
+            self.abort()
+        elif not self._turns:
+            self._close()
+
+    def abort(self) -> None:
+        """Drop the connection, unsent answers included."""
+        self._transport.abort()
+
+    def close_when_idle(self) -> None:
+        """Close unless an answer is still to be sent."""
+        if not self._turns and not self._handing_over:
+            self._close()
+
+    def is_last(self, turn: Turn) -> bool:
+        """True when no further request was taken after this one."""
+        return bool(self._turns) and self._turns[-1] is turn
+
+    def speak(self) -> None:
+        """Send the answers that are ready, in the order of their requests."""
+        turns = self._turns
+        while turns and not self._closed and (data := turns[0].data) is not None:
+            self._transport.write(data)
+            if turns.popleft().closes:
+                self._close()
+                return
+        if turns or self._working:
+            return
+        if self._buffer or self._paused or self._heard_all or self._handing_over or self.lane.ending:
+            self._work()
+        else:
+            self.deadline = self.lane.now + KEEP_ALIVE_S
+
+    def _work(self) -> None:
+        """Take the requests that have come, as many as may wait for an answer at a time."""
+        if self._closed:
+            return
+        self._working = True
+        try:
+            lives = self._take_requests()
+        finally:
+            self._working = False
+        if not lives:
+            return
+        if self._handing_over and not self._turns and not self._choked:
+            self._hand_over()
+            return
+        if not self._turns and (self._heard_all or self.lane.ending):
+            self._close()
+            return
+        self._listen()
+        self._set_deadline()
+
+    def _take_requests(self) -> bool:
+        """Take what the buffer holds. False when the connection ended meanwhile."""
+        buffer, start = self._buffer, 0
+        while not (self._closed or self._handing_over or self._choked or len(self._turns) >= MOST_TURNS):
+            if start == len(buffer) or (self._turns and self._turns[-1].closes):
+                break
+            end = buffer.find(b"\r\n\r\n", start) + 4
+            if end < 4:
+                rest = buffer[start:] if start else buffer
+                self._handing_over = self._heard_all or len(rest) > LONGEST_HEAD or not may_become_plain(rest)
+                break
+            self._head_begun = False
+            if end - start > LONGEST_HEAD or not self._take(buffer[start:end], is_last=end == len(buffer)):
+                self._handing_over = True
+                break
+            start = end
+        if self._closed:
+            return False
+        self._buffer = buffer[start:] if start else buffer
+        return True
+
+    def _take(self, head: bytes, *, is_last: bool) -> bool:
+        """Begin an answer. False when the request is Hypercorn's to answer, as one that closes with more behind it."""
+        asked = self.lane.reader.read(head, peer=self._peer)
+        if asked is None or (asked.closes and not is_last):
+            return False
+        self._requests += 1
+        visit = asked.visit
+        turn = Turn(self, visit.method, closes=asked.closes or self._requests >= KEEP_ALIVE_REQUESTS)
+        self._turns.append(turn)
+        try:
+            later = self.lane.service.redirector.begin(visit, turn.reply)
+        except Exception:
+            log.exception("redirect.failed")
+            turn.reply(FAILED)
+            return True
+        if later is not None:
+            self.lane.answer_later(later, turn)
+        return True
+
+    def _listen(self) -> None:
+        """Read on, unless what was read has not been worked off."""
+        turns = self._turns
+        pause = self._choked or self._handing_over or len(turns) >= MOST_TURNS
+        pause = pause or (bool(turns) and turns[-1].closes)
+        if pause != self._paused and not self._transport.is_closing():
+            self._paused = pause
+            if pause:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _set_deadline(self) -> None:
+        if self._choked:
+            return
+        if self._turns:
+            self.deadline = math.inf
+        elif not self._buffer:
+            self._head_begun = False
+            self.deadline = self.lane.now + KEEP_ALIVE_S
+        elif not self._head_begun:
+            self._head_begun = True
+            self.deadline = self.lane.now + HEAD_S
+
+    def _hand_over(self) -> None:
+        """Give the connection, and every byte from the present request on, to Hypercorn."""
+        self._closed = True
+        self.lane.connections.discard(self)
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(loop=loop)
+        protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        if self._paused:
+            self._transport.resume_reading()
+        reader.feed_data(self._buffer)
+        if self._heard_all:
+            reader.feed_eof()
+        self._buffer = b""
+        self.lane.converse(reader, asyncio.StreamWriter(self._transport, protocol, reader, loop))
+
+    def _close(self) -> None:
+        self._closed = True
+        self.lane.connections.discard(self)
+        self._transport.close()
