@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
+from core.contracts.link_snapshot import LinkSnapshot
 from core.domain.bots import door_verdict
-from core.domain.decide import UNKNOWN, Decision, decide
+from core.domain.decide import UNKNOWN, Decision, Targeted, decide
+from core.domain.facts import Facts
 from core.domain.urls import LONGEST_SLUG, slug_key
 from core.observe import ANSWERED
 from tracker_quart import pages
@@ -20,7 +22,7 @@ from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click
 from tracker_quart.clicklog import ClickLog
 from tracker_quart.pages import Answer, Pages
-from tracker_quart.snapshots import Entry, Snapshots, Unavailable, domain_in, link_in, revision_in
+from tracker_quart.snapshots import Entry, Snapshots, Unavailable, domain_in, link_in, plan_in, revision_in
 from tracker_quart.visit import Visit, slug_of
 
 _HOST = re.compile(r"[^\s/?#@*\\]{1,255}\Z")
@@ -50,7 +52,8 @@ class Wanted:
 
 
 class Redirector:
-    """Answers visits. `default_hosts` are hosts that mean the default domain; `brand` names domains without a name."""
+    """Answers visits. `default_hosts` are hosts that mean the default domain; `brand` names domains without a name;
+    `country_of` gives an address's ISO code, and is asked only where a rule wants to know."""
 
     def __init__(
         self,
@@ -61,6 +64,7 @@ class Redirector:
         ids: ClickIds,
         default_hosts: Iterable[str],
         brand: str,
+        country_of: Callable[[str], str],
     ) -> None:
         self._snapshots = snapshots
         self._clicks = clicks
@@ -68,6 +72,7 @@ class Redirector:
         self._ids = ids
         self._default_hosts = frozenset(default_hosts)
         self._brand = brand
+        self._country_of = country_of
         self._answered = {
             name: ANSWERED.labels(name)
             for name in (*click_event.OUTCOMES, UNKNOWN, pages.UNAVAILABLE, pages.WRONG_HOST)
@@ -114,16 +119,19 @@ class Redirector:
 
     def _at_link(self, visit: Visit, domain: DomainSnapshot, entry: Entry) -> Prepared:
         link = link_in(entry)
-        decision = decide(link)
+        click_id = self._ids.new()
+        door_bot = door_verdict(method=visit.method, user_agent=visit.user_agent, purpose=visit.purpose)
+        plan = plan_in(entry)
+        targeted = None if plan is None else Targeted(plan, self._facts(visit, link, click_id, door_bot))
+        decision = decide(link, targeted)
         if decision.outcome == UNKNOWN:
             return self._page(visit, UNKNOWN, domain)
-        click_id = self._ids.new()
         event = ClickEvent(
             id=click_id,
             link_id=link.link_id,
             revision=revision_in(entry),
             outcome=decision.outcome,
-            door_bot=door_verdict(method=visit.method, user_agent=visit.user_agent, purpose=visit.purpose),
+            door_bot=door_bot,
             method=visit.method,
             host=visit.host,
             path=visit.path,
@@ -133,8 +141,24 @@ class Redirector:
             referrer=visit.referrer,
             language=visit.language,
             purpose=visit.purpose,
+            rule=decision.rule,
+            variant=decision.variant,
         )
         return Prepared(self._answer(visit, domain, decision), Click(click_id, click_event.encode(event)))
+
+    def _facts(self, visit: Visit, link: LinkSnapshot, click_id: bytes, door_bot: str) -> Facts:
+        return Facts(
+            link_id=link.link_id,
+            now_ms=click_event.unix_ms(click_id),
+            ip=visit.ip,
+            user_agent=visit.user_agent,
+            query=visit.query,
+            referrer=visit.referrer,
+            host=visit.host,
+            language=visit.language,
+            door_bot=door_bot,
+            country_of=self._country_of,
+        )
 
     def _answer(self, visit: Visit, domain: DomainSnapshot, decision: Decision) -> Answer:
         if not decision.url:

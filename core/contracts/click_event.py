@@ -33,10 +33,13 @@ class ClickEvent(
         "referrer": "f",
         "language": "g",
         "purpose": "s",
+        "rule": "R",
+        "variant": "V",
     },
 ):
     """One answered click. `door_bot` is the tracker's reason to take the visitor for a robot ("" for a person);
-    `purpose` is what `Sec-Purpose`, `Purpose` or `X-Moz` said; `language` is the raw Accept-Language header.
+    `purpose` is what `Sec-Purpose`, `Purpose` or `X-Moz` said; `language` is the raw Accept-Language header; `rule` and
+    `variant` are ids of what chose the destination, 0 for none.
     Unknown fields are ignored and missing ones have defaults, so old and new programs mix."""
 
     id: bytes
@@ -53,6 +56,8 @@ class ClickEvent(
     referrer: str = ""
     language: str = ""
     purpose: str = ""
+    rule: int = 0
+    variant: int = 0
     version: int = 1
 
     @property

@@ -1,5 +1,7 @@
 """What the tracker knows of a link. Published by the manager's services, read by the tracker alone."""
 
+from collections.abc import Iterator
+
 import msgspec
 
 from core.contracts.snapshot import Codec
@@ -7,23 +9,82 @@ from core.contracts.snapshot import Codec
 LIVE, PAUSED, GONE = "live", "paused", "gone"
 
 
+class Condition(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"kind": "k", "is_not": "n", "values": "v", "name": "p", "zone": "z", "weekdays": "w"},
+):
+    """Something that a rule asks about a visit; `core.domain.conditions` says what each kind means. `name` is a query
+    parameter's; `zone` and `weekdays` belong to kinds that ask about the time."""
+
+    kind: str
+    is_not: bool = False
+    values: tuple[str, ...] = ()
+    name: str = ""
+    zone: str = ""
+    weekdays: tuple[str, ...] = ()
+
+
+class Variant(msgspec.Struct, frozen=True, omit_defaults=True, rename={"id": "i", "url": "u", "weight": "w"}):
+    """One destination of a split; its share is its weight by the sum of all."""
+
+    id: int
+    url: str = ""
+    weight: int = 1
+
+
+class Rule(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"id": "i", "conditions": "c", "url": "u", "split": "V"},
+):
+    """When all conditions hold, the visitor is led to `url`, or to one of `split` where there is one."""
+
+    id: int
+    conditions: tuple[Condition, ...] = ()
+    url: str = ""
+    split: tuple[Variant, ...] = ()
+
+
 class LinkSnapshot(
     msgspec.Struct,
     frozen=True,
     omit_defaults=True,
-    rename={"schema": "v", "link_id": "i", "state": "s", "url": "u"},
+    rename={
+        "schema": "v",
+        "link_id": "i",
+        "state": "s",
+        "url": "u",
+        "rules": "R",
+        "split": "V",
+        "split_key": "K",
+    },
 ):
     """One slug's owner. `state` is live, paused or gone (archived or deleted); a tombstone (`link_id` 0) says that
-    nobody owns the slug any more. Unknown fields are ignored and missing ones have defaults, so releases mix."""
+    nobody owns the slug any more. The first of `rules` that matches wins, then `split`, then `url`; `split_key` is what
+    visitors are told apart with. Unknown fields are ignored and missing ones have defaults, so releases mix."""
 
     link_id: int = 0
     state: str = LIVE
     url: str = ""
+    rules: tuple[Rule, ...] = ()
+    split: tuple[Variant, ...] = ()
+    split_key: bytes = b""
     schema: int = 1  # what is left out means 1, for ever; the codec writes the schema of this release
 
     @property
     def is_tombstone(self) -> bool:
         return self.link_id == 0
+
+    def destinations(self) -> Iterator[str]:
+        """Every address that this link may lead to, its own first."""
+        yield self.url
+        yield from (variant.url for variant in self.split)
+        for rule in self.rules:
+            yield rule.url
+            yield from (variant.url for variant in rule.split)
 
 
 _codec = Codec(LinkSnapshot)

@@ -24,6 +24,7 @@ from core.contracts.snapshot import put_script, revision_of
 from core.db.models import Domain, Link
 from core.db.work import Outbox, snapshot_revision
 from core.domain.urls import ascii_url
+from core.services.link_targets import NO_TARGETS, Targets, targets_of
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +51,10 @@ def publish_link(engine: Engine, redis: Redis, *, domain_id: int, slug_key: str)
                 Link.domain_id == domain_id, Link.slug_key == slug_key
             )
         ).one_or_none()
-        return link_snapshot.encode(
-            LinkSnapshot() if row is None else link_of(row.id, row.state, row.url), revision=revision
-        )
+        if row is None:
+            return link_snapshot.encode(LinkSnapshot(), revision=revision)
+        targets = targets_of(connection, [row.id]).get(row.id, NO_TARGETS)
+        return link_snapshot.encode(link_of(row.id, row.state, row.url, targets), revision=revision)
 
     _publish(engine, redis, keys.link(domain_id, slug_key), read)
 
@@ -136,9 +138,16 @@ def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], N
     return links
 
 
-def link_of(link_id: int, state: str, url: str) -> LinkSnapshot:
-    """What the tracker must know of a link's row."""
-    return LinkSnapshot(link_id=link_id, state=_STATES[state], url=ascii_url(url))
+def link_of(link_id: int, state: str, url: str, targets: Targets) -> LinkSnapshot:
+    """What the tracker must know of a link's row, and of its rules and split."""
+    return LinkSnapshot(
+        link_id=link_id,
+        state=_STATES[state],
+        url=ascii_url(url),
+        rules=targets.rules,
+        split=targets.split,
+        split_key=targets.split_key,
+    )
 
 
 def domain_of(row: Domain) -> DomainSnapshot:
@@ -236,9 +245,10 @@ def _write_links(
     rows = connection.execute(every.execution_options(yield_per=_BATCH))
     script, done = redis.register_script(_script()), 0
     for batch in rows.partitions():
+        targets = targets_of(connection, [row.id for row in batch])
         with redis.pipeline(transaction=False) as pipe:
             for row in batch:
-                snapshot = link_of(row.id, row.state, row.url)
+                snapshot = link_of(row.id, row.state, row.url, targets.get(row.id, NO_TARGETS))
                 framed = link_snapshot.encode(snapshot, revision=revision)
                 script(
                     keys=[keys.link(row.domain_id, row.slug_key)], args=[framed, keys.CHANGED], client=pipe

@@ -10,11 +10,11 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import Engine, text
 
+from core import geo
 from core.config import Settings
 from core.contracts.click_event import GONE, ClickEvent, encode
 from core.db.visitor_keys import VisitorKeys, forget_visitors
 from core.domain.visitors import KEPT_DAYS
-from tasks import geo
 from tasks.clicks import make_handler
 from tasks.registry import REGISTRY
 from tests.core.db.samples import NOW, click_id, raw_clicks, rows

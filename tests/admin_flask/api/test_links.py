@@ -34,6 +34,8 @@ def test_it_makes_a_link(api: Caller, db: Session, domain: Domain, valkey: Redis
         "state": "live",
         "campaign_id": None,
         "tags": ["sale", "tv"],
+        "rules": [],
+        "split": [],
         "owner_id": None,
         "version": 1,
         "created_at": "2026-11-27T12:00:00+00:00",

@@ -13,7 +13,7 @@ import pytest
 from core.contracts import click_event, domain_snapshot, keys, link_snapshot, snapshot, task_message
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import GONE, LinkSnapshot
+from core.contracts.link_snapshot import GONE, Condition, LinkSnapshot, Rule, Variant
 from core.contracts.snapshot import NewerSchema, body_of, frame, revision_of
 from core.contracts.task_message import TaskMessage
 
@@ -36,6 +36,30 @@ CLICK = ClickEvent(
     purpose="prefetch",
 )
 
+LED = msgspec.structs.replace(CLICK, outcome="redirect", rule=70_000, variant=3)
+LINK = LinkSnapshot(
+    link_id=12,
+    url="https://example.com/a?b=c",
+    rules=(
+        Rule(
+            id=70_000,
+            conditions=(
+                Condition("country", values=("BR", "PT")),
+                Condition("query", is_not=True, name="q", values=("",)),
+                Condition("time", values=("22:00-06:00",), zone="America/Sao_Paulo", weekdays=("fri",)),
+            ),
+            url="https://example.com/br",
+        ),
+        Rule(
+            id=2,
+            conditions=(Condition("robot"),),
+            split=(Variant(id=3, url="https://a", weight=7), Variant(id=4, url="https://b")),
+        ),
+    ),
+    split=(Variant(id=5, url="https://c", weight=10_000), Variant(id=6, url="https://d")),
+    split_key=bytes(range(16)),
+)
+
 Case = tuple[str, Any, Callable[[Any], bytes], Callable[[bytes], Any]]
 
 
@@ -55,6 +79,7 @@ CASES: list[Case] = [
         link_snapshot.decode,
     ),
     ("link_snapshot_v1_least", LinkSnapshot(link_id=1, url="http://a"), link_bytes, link_snapshot.decode),
+    ("link_snapshot_v1_ruled", LINK, link_bytes, link_snapshot.decode),
     ("link_snapshot_v1_tombstone", LinkSnapshot(), link_bytes, link_snapshot.decode),
     (
         "domain_snapshot_v1",
@@ -65,6 +90,7 @@ CASES: list[Case] = [
     ("domain_snapshot_v1_tombstone", DomainSnapshot(), domain_bytes, domain_snapshot.decode),
     ("click_event_v1", CLICK, click_event.encode, click_event.decode),
     ("click_event_v1_least", ClickEvent(id=CLICK_ID, link_id=1), click_event.encode, click_event.decode),
+    ("click_event_v1_led", LED, click_event.encode, click_event.decode),
     (
         "task_message_v1",
         TaskMessage(
@@ -80,13 +106,16 @@ CASES: list[Case] = [
     ("task_message_v1_least", TaskMessage(id="a", task="t"), task_message.encode, task_message.decode),
 ]
 
+ONLY_READ = {"click_event_v1", "click_event_v1_least"}
+"""Written by releases whose click had at most 15 fields: msgspec begins the map of more fields in another way."""
+
 
 @pytest.mark.parametrize(("name", "value", "encode", "decode"), CASES, ids=[case[0] for case in CASES])
 def test_it_writes_and_reads_the_golden_bytes(
     name: str, value: object, encode: Callable[[Any], bytes], decode: Callable[[bytes], Any]
 ) -> None:
     golden = (GOLDEN / f"{name}.bin").read_bytes()
-    assert encode(value) == golden
+    assert encode(value) == golden or name in ONLY_READ
     assert decode(golden) == value
 
 

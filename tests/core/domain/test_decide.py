@@ -26,7 +26,7 @@ def test_it_decides_by_state(link: LinkSnapshot, decision: Decision) -> None:
 
 
 def test_it_walks_named_steps_in_order() -> None:
-    assert [step.__name__ for step in STEPS] == ["known", "active"]
+    assert [step.__name__ for step in STEPS] == ["known", "active", "rule", "variant"]
 
 
 @given(st.builds(LinkSnapshot, link_id=st.integers(0, 9), state=st.text(max_size=8), url=st.text()))
