@@ -1,7 +1,5 @@
 """What the tracker knows of a link. Published by the manager's services, read by the tracker alone."""
 
-from collections.abc import Iterator
-
 import msgspec
 
 from core.contracts.snapshot import Codec
@@ -78,13 +76,13 @@ class LinkSnapshot(
     def is_tombstone(self) -> bool:
         return self.link_id == 0
 
-    def destinations(self) -> Iterator[str]:
-        """Every address that this link may lead to, its own first."""
-        yield self.url
-        yield from (variant.url for variant in self.split)
-        for rule in self.rules:
-            yield rule.url
-            yield from (variant.url for variant in rule.split)
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every address that a visitor may be sent to."""
+        variants = [
+            variant for split in (self.split, *(rule.split for rule in self.rules)) for variant in split
+        ]
+        return (self.url, *(rule.url for rule in self.rules), *(variant.url for variant in variants))
 
 
 _codec = Codec(LinkSnapshot)

@@ -165,7 +165,7 @@ def edit_link(
                 link.tags = tag_rows(session, check_tags(tags))
             if state is not UNSET:
                 link.state = _state(state)
-            _put_targets(session, link, rules or UNSET, split or UNSET, rng)
+            _put_targets(session, link, rules, split, rng)
         return save(
             session, link, actor=actor, now=now, action="edit", redis=redis, before=before, old_key=old_key
         )
