@@ -279,7 +279,7 @@ def _is_readable(key: str, framed: bytes) -> bool:
     try:
         if key.startswith(_LINK_PREFIX):
             link = link_snapshot.decode(framed)
-            if not all(url.isascii() and url.isprintable() for url in link.destinations()):
+            if not all(url.isascii() and url.isprintable() for url in link.targets):
                 raise msgspec.ValidationError("the destination can not stand in a header")
         else:
             domain_snapshot.decode(framed)

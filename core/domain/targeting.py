@@ -5,10 +5,9 @@ a zone that this machine does not know) makes its rule match nobody: leading a v
 is worse than the link's own destination.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule
 from core.domain import conditions
@@ -39,7 +38,10 @@ class Plan:
     def by_rule(self, facts: Facts) -> Choice | None:
         """What the first rule that matches leads to."""
         for rule in self._rules:
-            if all(test(facts) for test in rule.tests):
+            for test in rule.tests:  # half the price of all() with a generator
+                if not test(facts):
+                    break
+            else:
                 if rule.split is None:
                     return Choice(rule.url, rule=rule.id)
                 return _chosen(rule.split, facts, rule=rule.id)
@@ -146,8 +148,14 @@ def _within(start: int, end: int, minute: int, today: int, days: frozenset[int])
 
 
 def _ip(condition: Condition) -> Test:
-    networks: Sequence[Any] = [network_of(value) for value in condition.values]
-    return lambda facts: facts.address is not None and any(facts.address in network for network in networks)
+    networks = [network_of(value) for value in condition.values]
+    ranges = [(net.version, int(net.network_address), int(net.broadcast_address)) for net in networks]
+
+    def holds(facts: Facts) -> bool:
+        family, number = facts.address
+        return any(family == version and first <= number <= last for version, first, last in ranges)
+
+    return holds
 
 
 def _robot(condition: Condition) -> Test:
