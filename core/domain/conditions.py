@@ -137,8 +137,10 @@ def _check_extras(condition: Condition) -> None:
         raise ConditionRefused("name", "Name the parameter.")
     if condition.kind != QUERY and condition.name:
         raise ConditionRefused("name", "Only a condition on the query has a name.")
-    if len(condition.name) > LONGEST_VALUE:
-        raise ConditionRefused("name", f"At most {LONGEST_VALUE} characters.")
+    try:
+        _check_text(condition.name)
+    except ValueError as error:
+        raise ConditionRefused("name", str(error)) from error
     if condition.kind in _ZONED:
         if not condition.zone:
             raise ConditionRefused("zone", "Name a time zone, such as America/Sao_Paulo.")
@@ -157,11 +159,15 @@ def _check_extras(condition: Condition) -> None:
         raise ConditionRefused("values", "Give a window, weekdays, or both.")
 
 
-def _check_value(condition: Condition, value: str) -> str:
-    if len(value) > LONGEST_VALUE:
+def _check_text(text: str) -> None:
+    if len(text) > LONGEST_VALUE:
         raise ValueError(f"At most {LONGEST_VALUE} characters.")
-    if any(ord(char) < 32 or "\ud800" <= char <= "\udfff" for char in value):
+    if any(ord(char) < 32 or "\ud800" <= char <= "\udfff" for char in text):
         raise ValueError("There is a character in it that can not be seen. Type it anew.")
+
+
+def _check_value(condition: Condition, value: str) -> str:
+    _check_text(value)
     if condition.kind == QUERY:
         return value
     if condition.kind == DATE:

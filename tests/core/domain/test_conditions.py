@@ -60,6 +60,8 @@ def test_it_orders_weekdays_and_reads_hosts() -> None:
         (Condition("language", values=("pt,en",)), "values.0"),
         (Condition("query"), "name"),
         (Condition("query", name="x" * 201), "name"),
+        (Condition("query", name="a\0"), "name"),
+        (Condition("query", name="\ud800"), "name"),
         (Condition("country", name="q", values=("BR",)), "name"),
         (Condition("referrer", values=("https://google.com",)), "values.0"),
         (Condition("date", values=("2026-11-27/..",)), "zone"),
