@@ -40,8 +40,8 @@ DICTIONARIES = {
     "utm_content": 12,
     "utm_term": 13,
     "bot_reason": 14,
-    "rule": 15,
-    "variant": 16,
+    "rule": 16,
+    "variant": 17,
 }
 """Kinds of repeated text (of rules and variants: their ids as text). Numbers are stored: never change one, only add."""
 
