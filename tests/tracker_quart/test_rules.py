@@ -70,7 +70,7 @@ async def test_it_follows_the_first_rule_that_matches(
 ) -> None:
     publisher.link("ruled", RULED)
     answer = await client.get(path, headers={"user-agent": CHROME, **headers})
-    assert (answer.status_code, answer.headers["location"]) == (302, location)
+    assert (answer.status_code, answer.headers["location"].partition("?")[0]) == (302, location)
     assert [(click.rule, click.variant) for click in await publisher.kept(1)] == [(rule, 0)]
 
 
@@ -99,11 +99,11 @@ async def test_it_deals_visitors_out_who_match_no_rule(client: Client, publisher
 async def test_it_obeys_a_changed_rule_within_a_second(client: Client, publisher: Publisher) -> None:
     publisher.link("ruled", RULED)
     headers = {"user-agent": CHROME}
-    assert (await client.get("/ruled?vip", headers=headers)).headers["location"].endswith("/vip")
+    assert "/vip" in (await client.get("/ruled?vip", headers=headers)).headers["location"]
     changed = Rule(id=2, conditions=(Condition("query", name="vip"),), url="https://shop.example/gold")
     publisher.link("ruled", LinkSnapshot(link_id=7, url=URL, rules=(changed,)))
     deadline = time.monotonic() + 10  # generous: the benchmark says how soon it is
-    while (await client.get("/ruled?vip", headers=headers)).headers["location"] != changed.url:
+    while changed.url not in (await client.get("/ruled?vip", headers=headers)).headers["location"]:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.01)
     assert (await client.get("/ruled", headers=headers)).headers["location"] == URL
