@@ -31,7 +31,7 @@ class Enricher:
         """The click as it is to be stored; its full address ends here. `today` is a day of the organisation's zone,
         and the click's time must be a believable one."""
         agent = read_agent(event.user_agent)
-        utm = read_utm(event.query)
+        utm = read_utm(event.query if event.landing_utm is None else event.landing_utm)
         return PreparedClick(
             id=event.id,
             link_id=event.link_id,
@@ -58,6 +58,7 @@ class Enricher:
             utm_term=utm.term,
             rule=str(event.rule or ""),
             variant=str(event.variant or ""),
+            source=event.source,
         )
 
     def _visitor(self, event: ClickEvent, today: date) -> int:

@@ -12,11 +12,20 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 NOT_FOUND, PAUSED, GONE, UNAVAILABLE, WRONG_HOST = "not_found", "paused", "gone", "unavailable", "wrong_host"
+SCHEDULED, EXPIRED = "scheduled", "expired"
 RETRY_AFTER_S = 5
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "visitor"
 _BRAND = "\N{OBJECT REPLACEMENT CHARACTER}"
-_STATUS = {NOT_FOUND: 404, PAUSED: 404, GONE: 410, UNAVAILABLE: 503, WRONG_HOST: 421}
+_STATUS = {
+    NOT_FOUND: 404,
+    PAUSED: 404,
+    GONE: 410,
+    SCHEDULED: 404,
+    EXPIRED: 410,
+    UNAVAILABLE: 503,
+    WRONG_HOST: 421,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +50,8 @@ _ENGLISH = {
     ),
     PAUSED: _Words("Not available right now", "This link is paused. It may work again later."),
     GONE: _Words("This link has ended", "It was taken down and does not lead anywhere any more."),
+    SCHEDULED: _Words("Not open yet", "This link opens later. Try it again then."),
+    EXPIRED: _Words("This link has ended", "It worked for a certain time, which is over."),
     UNAVAILABLE: _Words(
         "Try again in a moment",
         "We can not look this link up right now. Nothing is wrong with your link.",
@@ -56,6 +67,8 @@ _PORTUGUESE = {
     ),
     PAUSED: _Words("Indisponível no momento", "Este link está pausado. Pode voltar a funcionar mais tarde."),
     GONE: _Words("Este link terminou", "Ele foi retirado do ar e não leva mais a lugar nenhum."),
+    SCHEDULED: _Words("Ainda não abriu", "Este link abre mais tarde. Tente de novo depois."),
+    EXPIRED: _Words("Este link terminou", "Ele valia por um período, que já passou."),
     UNAVAILABLE: _Words(
         "Tente de novo em instantes",
         "Não conseguimos consultar este link agora. Não há nada de errado com o seu link.",

@@ -13,7 +13,8 @@ from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
 from core.domain.bots import door_verdict
-from core.domain.decide import UNKNOWN, Decision, Targeted, decide
+from core.domain.decide import FOUND, UNKNOWN, Targeted, decide
+from core.domain.destination import is_plain, resolve, source_of
 from core.domain.facts import Facts
 from core.domain.urls import LONGEST_SLUG, slug_key
 from core.observe import ANSWERED
@@ -21,6 +22,7 @@ from tracker_quart import pages
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click
 from tracker_quart.clicklog import ClickLog
+from tracker_quart.macros import MacroValues
 from tracker_quart.pages import Answer, Pages
 from tracker_quart.snapshots import Entry, Snapshots, Unavailable, domain_in, link_in, plan_in, revision_in
 from tracker_quart.visit import Visit, slug_of
@@ -31,7 +33,17 @@ _REDIRECT_HEADERS = (
     ("x-robots-tag", "noindex"),
     ("content-length", "0"),
 )
-_PAGE_OF = {UNKNOWN: pages.NOT_FOUND, click_event.PAUSED: pages.PAUSED, click_event.GONE: pages.GONE}
+_NO_REFERRER = (*_REDIRECT_HEADERS, ("referrer-policy", "no-referrer"))
+_FILE_HEADERS = (("content-type", "application/json"), ("cache-control", "public, max-age=3600"))
+_WELL_KNOWN = "/.well-known/"
+_ROOT, _FILE = "root", "file"
+_PAGE_OF = {
+    UNKNOWN: pages.NOT_FOUND,
+    click_event.PAUSED: pages.PAUSED,
+    click_event.GONE: pages.GONE,
+    click_event.SCHEDULED: pages.SCHEDULED,
+    click_event.EXPIRED: pages.EXPIRED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +87,7 @@ class Redirector:
         self._country_of = country_of
         self._answered = {
             name: ANSWERED.labels(name)
-            for name in (*click_event.OUTCOMES, UNKNOWN, pages.UNAVAILABLE, pages.WRONG_HOST)
+            for name in (*click_event.OUTCOMES, UNKNOWN, _ROOT, _FILE, pages.UNAVAILABLE, pages.WRONG_HOST)
         }
 
     async def redirect(self, visit: Visit) -> Answer:
@@ -110,7 +122,11 @@ class Redirector:
             return self._page(visit, pages.WRONG_HOST)
         slug = slug_of(visit.path)
         if slug is None or len(slug) > 4 * LONGEST_SLUG:  # not yet in NFC: one character may come as four
-            return self._page(visit, UNKNOWN, domain)
+            if visit.path.startswith(_WELL_KNOWN):
+                return self._well_known(visit, domain)
+            if visit.path == "/" and domain.root_url:
+                return self._elsewhere(_ROOT, domain.root_url)
+            return self._unknown(visit, domain)
         key = keys.link(domain.domain_id, slug_key(slug, case_sensitive=domain.case_sensitive))
         found = self._snapshots.held(key)
         if found is None:
@@ -120,12 +136,29 @@ class Redirector:
     def _at_link(self, visit: Visit, domain: DomainSnapshot, entry: Entry) -> Prepared:
         link = link_in(entry)
         click_id = self._ids.new()
+        now_ms = click_event.unix_ms(click_id)
         door_bot = door_verdict(method=visit.method, user_agent=visit.user_agent, purpose=visit.purpose)
         plan = plan_in(entry)
-        targeted = None if plan is None else Targeted(plan, self._facts(visit, link, click_id, door_bot))
-        decision = decide(link, targeted)
+        targeted = None if plan is None else Targeted(plan, self._facts(visit, link, now_ms, door_bot))
+        decision = decide(link, domain=domain, now_ms=now_ms, targeted=targeted)
         if decision.outcome == UNKNOWN:
-            return self._page(visit, UNKNOWN, domain)
+            return self._unknown(visit, domain)
+        url, utm, source = decision.url, None, ""
+        if visit.query:
+            source = source_of(visit.query, domain.source_param)
+        if decision.outcome == click_event.REDIRECT:
+            if visit.query or link.click_id_param or not is_plain(url):
+                values = MacroValues(visit, domain=domain, link=link, click_id=click_id, source=source)
+                url, utm = resolve(
+                    url,
+                    query=visit.query,
+                    pass_query=link.pass_query,
+                    source_param=domain.source_param,
+                    click_id_param=link.click_id_param,
+                    value_of=values,
+                )
+            else:
+                utm = ""
         event = ClickEvent(
             id=click_id,
             link_id=link.link_id,
@@ -143,13 +176,29 @@ class Redirector:
             purpose=visit.purpose,
             rule=decision.rule,
             variant=decision.variant,
+            source=source,
+            landing_utm=utm,
         )
-        return Prepared(self._answer(visit, domain, decision), Click(click_id, click_event.encode(event)))
+        click = Click(click_id, click_event.encode(event))
+        if not url:
+            return Prepared(self._page(visit, decision.outcome, domain).answer, click)
+        self._answered[decision.outcome].inc()
+        headers = _NO_REFERRER if link.no_referrer else _REDIRECT_HEADERS
+        return Prepared(Answer(decision.status, (("location", url), *headers)), click)
 
-    def _facts(self, visit: Visit, link: LinkSnapshot, click_id: bytes, door_bot: str) -> Facts:
+    def _well_known(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
+        """The files by which phones learn which apps open the domain's links. They follow no redirect."""
+        files = {"apple-app-site-association": domain.apple_file, "assetlinks.json": domain.android_file}
+        content = files.get(visit.path.removeprefix(_WELL_KNOWN))
+        if content is None:
+            return self._page(visit, UNKNOWN, domain)
+        self._answered[_FILE].inc()
+        return Prepared(Answer(200, (*_FILE_HEADERS, ("content-length", str(len(content)))), bytes(content)))
+
+    def _facts(self, visit: Visit, link: LinkSnapshot, now_ms: int, door_bot: str) -> Facts:
         return Facts(
             link_id=link.link_id,
-            now_ms=click_event.unix_ms(click_id),
+            now_ms=now_ms,
             ip=visit.ip,
             user_agent=visit.user_agent,
             query=visit.query,
@@ -160,11 +209,15 @@ class Redirector:
             country_of=self._country_of,
         )
 
-    def _answer(self, visit: Visit, domain: DomainSnapshot, decision: Decision) -> Answer:
-        if not decision.url:
-            return self._page(visit, decision.outcome, domain).answer
-        self._answered[decision.outcome].inc()
-        return Answer(decision.status, (("location", decision.url), *_REDIRECT_HEADERS))
+    def _unknown(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
+        """Nobody owns what was asked for: where the domain sends such visitors, else a page that says so."""
+        if domain.not_found_url:
+            return self._elsewhere(UNKNOWN, domain.not_found_url)
+        return self._page(visit, UNKNOWN, domain)
+
+    def _elsewhere(self, outcome: str, url: str) -> Prepared:
+        self._answered[outcome].inc()
+        return Prepared(Answer(FOUND, (("location", url), *_REDIRECT_HEADERS)))
 
     def _page(self, visit: Visit, outcome: str, domain: DomainSnapshot | None = None) -> Prepared:
         self._answered[outcome].inc()

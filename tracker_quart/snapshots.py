@@ -277,12 +277,9 @@ _LINK_PREFIX = keys.LINKS.removesuffix("*")
 def _is_readable(key: str, framed: bytes) -> bool:
     """True when this release can use a snapshot. Looked at once, when it is put away."""
     try:
-        if key.startswith(_LINK_PREFIX):
-            link = link_snapshot.decode(framed)
-            if not all(url.isascii() and url.isprintable() for url in link.targets):
-                raise msgspec.ValidationError("the destination can not stand in a header")
-        else:
-            domain_snapshot.decode(framed)
+        codec = link_snapshot if key.startswith(_LINK_PREFIX) else domain_snapshot
+        if not all(url.isascii() and url.isprintable() for url in codec.decode(framed).targets):
+            raise msgspec.ValidationError("a destination can not stand in a header")
     except (NewerSchema, msgspec.DecodeError) as error:
         reason = "newer" if isinstance(error, NewerSchema) else "damaged"
         SNAPSHOTS_UNREADABLE.labels(reason).inc()

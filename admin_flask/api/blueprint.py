@@ -27,8 +27,8 @@ class _Parser(FlaskParser):
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 blueprint.ARGUMENTS_PARSER = _Parser()
 
-ID = "<int(max=9223372036854775807):link_id>"
-"""A link's id in an address: a larger number is no id, and so a 404."""
+ID, DOMAIN_ID = (f"<int(max=9223372036854775807):{name}>" for name in ("link_id", "domain_id"))
+"""An id in an address: a larger number is no id, and so a 404."""
 
 _View = TypeVar("_View", bound=Callable[..., object])
 

@@ -15,6 +15,7 @@ from core.db.reports import UnknownDimension
 from core.domain.periods import PeriodError
 from core.domain.urls import DestinationRefused, SlugRefused
 from core.observe import logger
+from core.services.domain_settings import DomainRefused
 from core.services.domains import DomainNotFound
 from core.services.links import LinkNotFound, LinkRefused, SlugTaken, StaleVersion
 
@@ -28,6 +29,10 @@ _WORDS = {
     "Not a valid string.": "This must be text.",
     "Not a valid integer.": "This must be a whole number.",
     "Not a valid list.": "This must be a list.",
+    "Not a valid mapping type.": "This must be an object.",
+    "Not a valid boolean.": "This must be true or false.",
+    "Not a valid aware datetime.": "This must be a time with its zone, such as 2026-11-27T09:00:00-03:00.",
+    "Not a valid datetime.": "This must be a time with its zone, such as 2026-11-27T09:00:00-03:00.",
     "Unknown field.": "There is no such field.",
     "Invalid input type.": "Send a JSON object.",
 }
@@ -107,6 +112,8 @@ def _problem_of(error: Exception) -> Problem:
         case LinkRefused():
             field = {"campaign": "campaign_id"}.get(error.field, error.field)
             return FieldProblem(field, error.message)
+        case DomainRefused():
+            return FieldProblem(error.field, error.message)
         case DomainNotFound():
             return FieldProblem("domain", str(error))
         case LinkNotFound():

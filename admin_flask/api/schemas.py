@@ -39,6 +39,18 @@ def _one_of(values: tuple[str, ...]) -> validate.OneOf:
     return validate.OneOf(values, error=f"This must be one of {', '.join(filter(None, values))}.")
 
 
+def _instant(about: str) -> fields.AwareDateTime:
+    return fields.AwareDateTime(format="iso", allow_none=True, metadata={"description": about})
+
+
+def _target(about: str) -> fields.String:
+    return fields.String(metadata={"description": f'{about}; "" for a page that says so'})
+
+
+def _flag(about: str) -> fields.Boolean:
+    return fields.Boolean(truthy={True}, falsy={False}, metadata={"description": about})
+
+
 class ConditionFields(Schema):
     """What a rule asks about a visit. `values` as docs/api.md says; one of them must fit (`is`), or none (`is_not`)."""
 
@@ -85,6 +97,15 @@ class LinkFields(Schema):
     )
     split = fields.List(
         fields.Nested(VariantFields), metadata={"description": "in place of `url`; replaces the whole split"}
+    )
+    starts_at = _instant("before it the link does not lead to its destination")
+    expires_at = _instant("from it on the link does not lead to its destination")
+    fallback_url = _target("where visitors are sent before the start and after the end")
+    redirect_status = Number(least=302, most=307, metadata={"enum": [302, 307]})
+    no_referrer = _flag("the destination does not learn where its visitors come from")
+    pass_query = _flag("the visitor's query is passed on to the destination")
+    click_id_param = fields.String(
+        metadata={"description": 'name under which the click id is added to the destination; "" for none'}
     )
 
 
@@ -170,6 +191,14 @@ class LinkOut(Schema):
     rules = fields.List(fields.Nested(RuleFields))
     split = fields.List(fields.Nested(VariantFields))
     owner_id = fields.Integer(allow_none=True)
+    starts_at = fields.String(allow_none=True)
+    expires_at = fields.String(allow_none=True)
+    fallback_url = fields.String()
+    redirect_status = fields.Integer()
+    no_referrer = fields.Boolean()
+    pass_query = fields.Boolean()
+    click_id_param = fields.String()
+    warnings = fields.List(fields.String())
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()
@@ -198,7 +227,8 @@ class MoneyOut(Schema):
 
 
 class SummaryOut(Schema):
-    """`clicks` are people's, `bots` all others; together they are every redirect. `others` were not redirected."""
+    """`clicks` are people's, `bots` all others; together they are every redirect to a destination. `others` are all
+    other answers, also those of a fallback."""
 
     link_id = fields.Integer(allow_none=True)
     from_ = fields.String(data_key="from", attribute="from")
@@ -270,6 +300,7 @@ class ClickOut(Schema):
     os = fields.String()
     language = fields.String()
     referrer_host = fields.String()
+    source = fields.String()
 
 
 class ClickPageOut(Schema):
@@ -277,6 +308,24 @@ class ClickPageOut(Schema):
 
     items = fields.List(fields.Nested(ClickOut))
     next = fields.String(allow_none=True)
+
+
+class DomainEdit(Schema):
+    """The fields that are given are changed."""
+
+    brand = fields.String(metadata={"description": "the name that visitors read on its pages"})
+    root_url = _target("where visitors of the bare host are sent")
+    not_found_url = _target("where visitors of a slug that nobody owns are sent")
+    expired_url = _target("where visitors of a link that has ended are sent, if it has no fallback")
+    source_param = fields.String(
+        metadata={"description": 'query parameter that is kept with a click and not passed on; "" for none'}
+    )
+    apple_app_site_association = fields.Dict(
+        allow_none=True, metadata={"description": "answered at /.well-known/apple-app-site-association"}
+    )
+    assetlinks = fields.List(
+        fields.Dict(), allow_none=True, metadata={"description": "answered at /.well-known/assetlinks.json"}
+    )
 
 
 class DomainOut(Schema):
@@ -287,6 +336,12 @@ class DomainOut(Schema):
     brand = fields.String()
     is_default = fields.Boolean()
     case_sensitive = fields.Boolean()
+    root_url = fields.String()
+    not_found_url = fields.String()
+    expired_url = fields.String()
+    source_param = fields.String()
+    apple_app_site_association = fields.Dict(allow_none=True)
+    assetlinks = fields.List(fields.Dict(), allow_none=True)
     links = fields.Integer()
     created_at = fields.String()
 

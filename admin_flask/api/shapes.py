@@ -8,8 +8,10 @@ from zoneinfo import ZoneInfo
 from admin_flask.held import held
 from core.db.models import Link
 from core.db.reports import Breakdown, ClickRow, Point, Summary
+from core.domain.destination import unknown_macros
 from core.services.domains import DomainRow
 from core.services.link_rules import rules_json, split_json
+from core.services.link_settings import settings_of
 from core.services.links import short_url
 
 REPORTING_CURRENCY = "USD"
@@ -32,6 +34,10 @@ def link_json(link: Link) -> dict[str, Any]:
         "rules": rules_json(link),
         "split": split_json(link),
         "owner_id": link.owner_id,
+        **settings_of(link),
+        "warnings": [
+            f"{macro} is no macro: it is left out of the address." for macro in unknown_macros(link.url)
+        ],
         "version": link.version,
         "created_at": link.created_at.isoformat(),
         "updated_at": link.updated_at.isoformat(),
@@ -46,6 +52,12 @@ def domain_json(row: DomainRow) -> dict[str, Any]:
         "brand": row.brand,
         "is_default": row.is_default,
         "case_sensitive": row.case_sensitive,
+        "root_url": row.root_url,
+        "not_found_url": row.not_found_url,
+        "expired_url": row.expired_url,
+        "source_param": row.source_param,
+        "apple_app_site_association": row.apple_app_site_association,
+        "assetlinks": row.assetlinks,
         "links": row.links,
         "created_at": row.created_at.isoformat(),
     }
@@ -106,6 +118,7 @@ def click_json(click: ClickRow) -> dict[str, Any]:
         "os": click.os,
         "language": click.language,
         "referrer_host": click.referrer_host,
+        "source": click.source,
     }
 
 

@@ -6,12 +6,15 @@ from flask import Flask, Response, current_app, jsonify
 
 from admin_flask.access import open_to_all
 from admin_flask.api import link_views, problems, report_views  # noqa: F401 (views put themselves on the blueprint)
-from admin_flask.api.blueprint import blueprint, serve
-from admin_flask.api.schemas import DomainListOut, RastroApi
+from admin_flask.api.blueprint import DOMAIN_ID, blueprint, serve
+from admin_flask.api.guard import caller
+from admin_flask.api.problems import Problem
+from admin_flask.api.schemas import DomainEdit, DomainListOut, DomainOut, RastroApi
 from admin_flask.api.shapes import domain_json
 from admin_flask.extensions import csrf
-from admin_flask.held import db
-from core.services.domains import list_domains
+from admin_flask.held import db, held, moment
+from core.services.domain_settings import edit_domain
+from core.services.domains import DomainNotFound, list_domains
 
 _ABOUT = """Links and reports of Rastro for programs. Send a key in the header `Authorization: Bearer KEY`. Errors are
 problem+json (RFC 9457). Times are RFC 3339, money is {amount, currency}."""
@@ -39,6 +42,18 @@ def register_api(app: Flask) -> None:
 def domains() -> dict[str, Any]:
     """Every domain, the default first."""
     return {"items": [domain_json(row) for row in list_domains(db.session())]}
+
+
+@serve(f"/domains/{DOMAIN_ID}", "domains.edit", method="PATCH", body=DomainEdit, gives=DomainOut)
+def change_domain(fields: dict[str, Any], domain_id: int) -> dict[str, Any]:
+    """Change the fields that are given. Needs a key of an admin."""
+    try:
+        edit_domain(
+            db.session(), domain_id=domain_id, actor=caller(), now=moment(), redis=held().redis, **fields
+        )
+    except DomainNotFound as error:
+        raise Problem(404, str(error)) from error
+    return next(domain_json(row) for row in list_domains(db.session()) if row.id == domain_id)
 
 
 @open_to_all

@@ -8,8 +8,9 @@ from flask import url_for
 from flask_babel import gettext
 
 from admin_flask.access import me
-from admin_flask.held import held
+from admin_flask.held import held, moment
 from core.db.models import Link
+from core.services.link_settings import state_at
 from core.services.links import short_url
 
 LONGEST_SHOWN = 90
@@ -71,7 +72,7 @@ def show_link(
         short_url=address,
         url=link.url,
         url_shown=plain_address(link.url),
-        state=link.state,
+        state=state_at(link, moment()),
         created_at=link.created_at,
         edit_href=url_for("links.edit", link_id=link.id) if can_edit else "",
         acts=_acts(link),

@@ -109,6 +109,13 @@ def labels() -> dict[str, str]:
         "state": gettext("State"),
         "rules": gettext("Rules"),
         "split": gettext("Split"),
+        "starts_at": gettext("Start"),
+        "expires_at": gettext("End"),
+        "fallback_url": gettext("Fallback address"),
+        "redirect_status": gettext("Status code"),
+        "no_referrer": gettext("Referrer"),
+        "pass_query": gettext("Passing the query on"),
+        "click_id_param": gettext("Click id parameter"),
     }
 
 

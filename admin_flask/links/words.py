@@ -14,6 +14,8 @@ def why_kept(reason: str) -> str:
         "agent": gettext("a robot, by its own name"),
         "paused": gettext("the link was paused"),
         "gone": gettext("the link was archived or deleted"),
+        "scheduled": gettext("the link had not started"),
+        "expired": gettext("the link had ended"),
     }.get(reason, reason)
 
 

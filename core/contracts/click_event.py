@@ -10,7 +10,9 @@ import msgspec
 from core.contracts.decoding import decode_with
 
 REDIRECT, PAUSED, GONE = "redirect", "paused", "gone"
-OUTCOMES = (REDIRECT, PAUSED, GONE)
+SCHEDULED, EXPIRED = "scheduled", "expired"
+OUTCOMES = (REDIRECT, PAUSED, GONE, SCHEDULED, EXPIRED)
+"""What was answered. Their places in this order are stored: only add at the end."""
 
 
 class ClickEvent(
@@ -35,11 +37,15 @@ class ClickEvent(
         "purpose": "s",
         "rule": "R",
         "variant": "V",
+        "source": "S",
+        "landing_utm": "U",
     },
 ):
     """One answered click. `door_bot` is the tracker's reason to take the visitor for a robot ("" for a person);
     `purpose` is what `Sec-Purpose`, `Purpose` or `X-Moz` said; `language` is the raw Accept-Language header; `rule` and
-    `variant` are ids of what chose the destination, 0 for none.
+    `variant` are ids of what chose the destination, 0 for none;
+    `source` is the private source tag of the short link's query; `landing_utm` are the `utm_` parameters of the address
+    that the visitor was led to, None where there was none (or by an older tracker, which did not say).
     Unknown fields are ignored and missing ones have defaults, so old and new programs mix."""
 
     id: bytes
@@ -58,6 +64,8 @@ class ClickEvent(
     purpose: str = ""
     rule: int = 0
     variant: int = 0
+    source: str = ""
+    landing_utm: str | None = None
     version: int = 1
 
     @property

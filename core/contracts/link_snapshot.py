@@ -58,11 +58,22 @@ class LinkSnapshot(
         "rules": "R",
         "split": "V",
         "split_key": "K",
+        "starts_ms": "a",
+        "expires_ms": "e",
+        "fallback_url": "f",
+        "status": "c",
+        "no_referrer": "n",
+        "pass_query": "p",
+        "click_id_param": "k",
+        "campaign_id": "g",
+        "campaign": "m",
     },
 ):
     """One slug's owner. `state` is live, paused or gone (archived or deleted); a tombstone (`link_id` 0) says that
-    nobody owns the slug any more. The first of `rules` that matches wins, then `split`, then `url`; `split_key` is what
-    visitors are told apart with. Unknown fields are ignored and missing ones have defaults, so releases mix."""
+    nobody owns the slug any more. From `starts_ms` on and before `expires_ms` (ms since 1970) the first of `rules` that
+    matches wins, then `split`, then `url`; else `fallback_url` where there is one. `split_key` is what visitors are
+    told apart with; `campaign` is its name, for macros. Unknown fields are ignored and missing ones have defaults, so
+    releases mix."""
 
     link_id: int = 0
     state: str = LIVE
@@ -70,6 +81,15 @@ class LinkSnapshot(
     rules: tuple[Rule, ...] = ()
     split: tuple[Variant, ...] = ()
     split_key: bytes = b""
+    starts_ms: int | None = None
+    expires_ms: int | None = None
+    fallback_url: str = ""
+    status: int = 302
+    no_referrer: bool = False
+    pass_query: bool = True
+    click_id_param: str = ""
+    campaign_id: int = 0
+    campaign: str = ""
     schema: int = 1  # what is left out means 1, for ever; the codec writes the schema of this release
 
     @property
@@ -82,7 +102,12 @@ class LinkSnapshot(
         variants = [
             variant for split in (self.split, *(rule.split for rule in self.rules)) for variant in split
         ]
-        return (self.url, *(rule.url for rule in self.rules), *(variant.url for variant in variants))
+        return (
+            self.url,
+            self.fallback_url,
+            *(rule.url for rule in self.rules),
+            *(variant.url for variant in variants),
+        )
 
 
 _codec = Codec(LinkSnapshot)

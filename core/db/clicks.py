@@ -63,6 +63,7 @@ class PreparedClick(msgspec.Struct, frozen=True, gc=False):
     utm_term: str = ""
     rule: str = ""
     variant: str = ""
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)

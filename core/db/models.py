@@ -10,6 +10,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     LargeBinary,
+    SmallInteger,
     Text,
     UniqueConstraint,
     literal_column,
@@ -108,6 +109,12 @@ class Domain(Base):
     brand: Mapped[str] = mapped_column(server_default="")
     is_default: Mapped[bool] = mapped_column(server_default=text("false"))
     case_sensitive: Mapped[bool] = mapped_column(server_default=text("false"))
+    root_url: Mapped[str] = mapped_column(server_default="")
+    not_found_url: Mapped[str] = mapped_column(server_default="")
+    expired_url: Mapped[str] = mapped_column(server_default="")
+    source_param: Mapped[str] = mapped_column(server_default="s")
+    apple_app_site_association: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    assetlinks: Mapped[list[Any] | None] = mapped_column(JSONB(none_as_null=True))
     created_at: Mapped[CreatedAt]
 
 
@@ -148,13 +155,16 @@ class Link(Base):
     """A short link. `slug` is shown as typed, `slug_key` (made by `domain.urls.slug_key` alone) is looked up.
 
     `version` rises with every edit and guards against two people saving at once. A deleted link keeps its row and
-    slug, so that the slug answers 410 and its clicks stay explained."""
+    slug, so that the slug answers 410 and its clicks stay explained. It leads to `url` from `starts_at` on and before
+    `expires_at`; outside to `fallback_url`, where there is one."""
 
     __tablename__ = "links"
     __table_args__ = (
         UniqueConstraint("domain_id", "slug_key"),
         CheckConstraint(_one_of("state", LINK_STATES), name="state"),
         CheckConstraint("version > 0", name="version"),
+        CheckConstraint("starts_at < expires_at", name="window"),
+        CheckConstraint("redirect_status in (302, 307)", name="redirect_status"),
         Index("ix_links_created", text("created_at DESC"), text("id DESC")),
         Index(
             "ix_links_search",
@@ -172,6 +182,13 @@ class Link(Base):
     title: Mapped[str] = mapped_column(server_default="")
     notes: Mapped[str] = mapped_column(server_default="")
     state: Mapped[str] = mapped_column(server_default="live")
+    starts_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
+    fallback_url: Mapped[str] = mapped_column(server_default="")
+    redirect_status: Mapped[int] = mapped_column(SmallInteger, server_default=text("302"))
+    no_referrer: Mapped[bool] = mapped_column(server_default=text("false"))
+    pass_query: Mapped[bool] = mapped_column(server_default=text("true"))
+    click_id_param: Mapped[str] = mapped_column(server_default="")
     campaign_id: Mapped[int | None] = mapped_column(
         ForeignKey("campaigns.id", ondelete="SET NULL"), index=True
     )

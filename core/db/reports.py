@@ -29,7 +29,7 @@ class UnknownDimension(ValueError):
 @dataclass(frozen=True, slots=True)
 class Summary:
     """`clicks` are people's redirects, `uniques` those that were a visitor's first that day, `bots` all other
-    redirects, `others` visits that were not redirected (paused or gone)."""
+    redirects, `others` visits that were not led to a destination (`click_event.OUTCOMES` but redirect)."""
 
     clicks: int = 0
     uniques: int = 0
@@ -102,6 +102,7 @@ class ClickRow:
     os: str
     language: str
     referrer_host: str
+    source: str
 
 
 @dataclass(frozen=True, slots=True)

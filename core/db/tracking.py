@@ -40,6 +40,7 @@ DICTIONARIES = {
     "utm_content": 12,
     "utm_term": 13,
     "bot_reason": 14,
+    "source": 15,
     "rule": 16,
     "variant": 17,
 }
@@ -102,6 +103,7 @@ class Click(Base):
     utm_term: Mapped[int] = mapped_column(Integer)
     rule: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     variant: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    source: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     ip: Mapped[str | None] = mapped_column(INET)
     query: Mapped[str | None] = mapped_column(Text)
     stored_at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), server_default=text("now()"))
@@ -145,7 +147,7 @@ class RollupTotal(Base):
     shards.
 
     `clicks` are people's redirects, `uniques` the first of a visitor that day, `bots` all other redirects, `others`
-    what was not answered by a redirect."""
+    what was not led to a destination: paused, gone, before the link's time or after it, with or without a fallback."""
 
     __tablename__ = "rollup_totals"
     __table_args__ = (

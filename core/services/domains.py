@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis import Redis
@@ -23,6 +24,7 @@ __all__ = [
     "DomainTaken",
     "HostRefused",
     "add_domain",
+    "check_brand",
     "default_domain",
     "domain_by_host",
     "ensure_default_domain",
@@ -53,6 +55,12 @@ class DomainRow:
     brand: str
     is_default: bool
     case_sensitive: bool
+    root_url: str
+    not_found_url: str
+    expired_url: str
+    source_param: str
+    apple_app_site_association: dict[str, Any] | None
+    assetlinks: list[Any] | None
     created_at: datetime
     links: int
 
@@ -77,7 +85,7 @@ def add_domain(
         raise DomainTaken(checked)
     row = Domain(
         host=checked,
-        brand=" ".join(brand.replace("\x00", " ").split())[:LONGEST_BRAND],
+        brand=check_brand(brand),
         case_sensitive=case_sensitive,
         created_at=now,
         is_default=False,
@@ -145,6 +153,12 @@ def list_domains(session: Session) -> list[DomainRow]:
             brand=row.brand,
             is_default=row.is_default,
             case_sensitive=row.case_sensitive,
+            root_url=row.root_url,
+            not_found_url=row.not_found_url,
+            expired_url=row.expired_url,
+            source_param=row.source_param,
+            apple_app_site_association=row.apple_app_site_association,
+            assetlinks=row.assetlinks,
             created_at=row.created_at,
             links=links,
         )
@@ -171,6 +185,11 @@ def domain_by_host(session: Session, *, host: str) -> Domain:
 def own_hosts(session: Session) -> tuple[str, ...]:
     """Every host of ours: a link that leads to one would run in a loop."""
     return tuple(session.scalars(select(Domain.host)))
+
+
+def check_brand(text: str) -> str:
+    """The name that visitors read, as it is stored: one line, at most LONGEST_BRAND characters."""
+    return " ".join(text.replace("\x00", " ").split())[:LONGEST_BRAND]
 
 
 def ensure_default_domain(

@@ -13,14 +13,16 @@ from sqlalchemy.orm.interfaces import ORMOption
 
 from core.db.models import Domain, Link, LinkHistory, LinkRule
 from core.domain.urls import LONGEST_SLUG, new_slug, slug_key
-from core.services import audit
+from core.services import audit, link_settings
 from core.services.actor import Actor
 from core.services.link_errors import LinkNotFound, SlugTaken, StaleVersion
 from core.services.link_rules import rules_json, split_json
 from core.services.publishing import announce_link, publish_now
 
 _UNIQUE_SLUG = "uq_links_domain_id_slug_key"
-_PUBLISHED = frozenset({"slug", "domain", "url", "state", "rules", "split"})
+_PUBLISHED = frozenset(
+    {"slug", "domain", "url", "state", "campaign_id", "rules", "split", *link_settings.NAMES}
+)
 _TRIES = 20
 
 
@@ -156,6 +158,7 @@ def fields_of(link: Link) -> dict[str, object]:
         "state": link.state,
         "rules": rules_json(link),
         "split": split_json(link),
+        **link_settings.settings_of(link),
     }
 
 

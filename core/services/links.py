@@ -6,6 +6,7 @@ A verb that raises leaves the session rolled back.
 import random
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Unpack
 from urllib.parse import quote
 
 from msgspec import UNSET, UnsetType
@@ -39,6 +40,7 @@ from core.services.link_saving import (
     undone_on_error,
     whole,
 )
+from core.services.link_settings import LinkSettings, put_settings
 from core.services.link_words import check_notes, check_tags, check_title, tag_rows
 
 __all__ = [
@@ -88,15 +90,17 @@ def create_link(
     split: Sequence[VariantFields] = (),
     redis: Redis | None = None,
     rng: random.Random | None = None,
+    **settings: Unpack[LinkSettings],
 ) -> Link:
     """Make a link, on the default domain and with a random slug unless told otherwise.
 
     Raises DestinationRefused, SlugRefused, SlugTaken, and LinkRefused for the other fields.
     """
     with undone_on_error(session):
+        own_hosts = domains.own_hosts(session)
         link = Link(
             domain=_domain(session, domain_id),
-            url=check_destination(url, own_hosts=domains.own_hosts(session)),
+            url=check_destination(url, own_hosts=own_hosts),
             title=check_title(title),
             notes=check_notes(notes),
             campaign_id=_campaign_id(session, campaign_id),
@@ -105,10 +109,16 @@ def create_link(
             every_rule=[],
             every_variant=[],
             state="live",
+            fallback_url="",
+            redirect_status=302,
+            no_referrer=False,
+            pass_query=True,
+            click_id_param="",
             version=1,
             created_at=now,
             updated_at=now,
         )
+        put_settings(link, settings, own_hosts=own_hosts)
         if slug.strip():
             put_slug(link, check_slug(slug))
             flush(session, link)
@@ -137,6 +147,7 @@ def edit_link(
     split: Sequence[VariantFields] | UnsetType = UNSET,
     redis: Redis | None = None,
     rng: random.Random | None = None,
+    **settings: Unpack[LinkSettings],
 ) -> Link:
     """Change the fields that are given; with `version`, only while it is still the link's version.
 
@@ -166,6 +177,8 @@ def edit_link(
             if state is not UNSET:
                 link.state = _state(state)
             _put_targets(session, link, rules, split, rng)
+            if settings:
+                put_settings(link, settings, own_hosts=domains.own_hosts(session))
         return save(
             session, link, actor=actor, now=now, action="edit", redis=redis, before=before, old_key=old_key
         )

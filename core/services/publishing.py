@@ -7,13 +7,14 @@ keeps the higher revision, so writers may arrive in any order.
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import islice
-from typing import cast
+from typing import Any, cast
 
+import msgspec
 from redis import Redis, RedisError, WatchError
-from sqlalchemy import Connection, Engine, delete, func, select, text, tuple_
+from sqlalchemy import Connection, Engine, Row, delete, func, select, text, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
@@ -21,7 +22,7 @@ from core.contracts import domain_snapshot, keys, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import GONE, LIVE, PAUSED, LinkSnapshot
 from core.contracts.snapshot import put_script, revision_of
-from core.db.models import Domain, Link
+from core.db.models import Campaign, Domain, Link
 from core.db.work import Outbox, snapshot_revision
 from core.domain.urls import ascii_url
 from core.services.link_targets import NO_TARGETS, Targets, targets_of
@@ -35,6 +36,21 @@ _REPAIR_AFTER = timedelta(seconds=2)  # the inline publish has done it long befo
 _LOCK_WAIT = "2s"
 _REPUBLISH_LOCK = 0x5265707562
 _BATCH = 500
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OF_LINK = (
+    Link.id,
+    Link.state,
+    Link.url,
+    Link.starts_at,
+    Link.expires_at,
+    Link.fallback_url,
+    Link.redirect_status,
+    Link.no_referrer,
+    Link.pass_query,
+    Link.click_id_param,
+    Link.campaign_id,
+    Campaign.name.label("campaign"),
+)
 _STATES = {"live": LIVE, "paused": PAUSED, "archived": GONE, "deleted": GONE}
 
 
@@ -47,14 +63,14 @@ def publish_link(engine: Engine, redis: Redis, *, domain_id: int, slug_key: str)
 
     def read(connection: Connection, revision: int) -> bytes:
         row = connection.execute(
-            select(Link.id, Link.state, Link.url).where(
-                Link.domain_id == domain_id, Link.slug_key == slug_key
-            )
+            select(*_OF_LINK)
+            .outerjoin(Campaign, Campaign.id == Link.campaign_id)
+            .where(Link.domain_id == domain_id, Link.slug_key == slug_key)
         ).one_or_none()
         if row is None:
             return link_snapshot.encode(LinkSnapshot(), revision=revision)
         targets = targets_of(connection, [row.id]).get(row.id, NO_TARGETS)
-        return link_snapshot.encode(link_of(row.id, row.state, row.url, targets), revision=revision)
+        return link_snapshot.encode(link_of(row, targets), revision=revision)
 
     _publish(engine, redis, keys.link(domain_id, slug_key), read)
 
@@ -138,21 +154,41 @@ def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], N
     return links
 
 
-def link_of(link_id: int, state: str, url: str, targets: Targets) -> LinkSnapshot:
-    """What the tracker must know of a link's row, and of its rules and split."""
+def link_of(row: Row[*tuple[Any, ...]], targets: Targets) -> LinkSnapshot:
+    """What the tracker must know of a link, its rules and split included; `row` has at least the columns _OF_LINK."""
     return LinkSnapshot(
-        link_id=link_id,
-        state=_STATES[state],
-        url=ascii_url(url),
+        link_id=row.id,
+        state=_STATES[row.state],
+        url=ascii_url(row.url),
         rules=targets.rules,
         split=targets.split,
         split_key=targets.split_key,
+        starts_ms=_ms(row.starts_at),
+        expires_ms=_ms(row.expires_at),
+        fallback_url=ascii_url(row.fallback_url),
+        status=row.redirect_status,
+        no_referrer=row.no_referrer,
+        pass_query=row.pass_query,
+        click_id_param=row.click_id_param,
+        campaign_id=row.campaign_id or 0,
+        campaign=row.campaign or "",
     )
 
 
 def domain_of(row: Domain) -> DomainSnapshot:
     """What the tracker must know of a domain's row."""
-    return DomainSnapshot(domain_id=row.id, host=row.host, case_sensitive=row.case_sensitive, brand=row.brand)
+    return DomainSnapshot(
+        domain_id=row.id,
+        host=row.host,
+        case_sensitive=row.case_sensitive,
+        brand=row.brand,
+        root_url=ascii_url(row.root_url),
+        not_found_url=ascii_url(row.not_found_url),
+        expired_url=ascii_url(row.expired_url),
+        source_param=row.source_param,
+        apple_file=_file(row.apple_app_site_association),
+        android_file=_file(row.assetlinks),
+    )
 
 
 def put(redis: Redis, name: str, framed: bytes) -> bool:
@@ -241,14 +277,16 @@ def _write_links(
     connection: Connection, redis: Redis, revision: int, progress: Callable[[int, int], None] | None
 ) -> int:
     total = connection.scalar(select(func.count()).select_from(Link)) or 0
-    every = select(Link.id, Link.domain_id, Link.slug_key, Link.state, Link.url)
+    every = select(Link.domain_id, Link.slug_key, *_OF_LINK).outerjoin(
+        Campaign, Campaign.id == Link.campaign_id
+    )
     rows = connection.execute(every.execution_options(yield_per=_BATCH))
     script, done = redis.register_script(_script()), 0
     for batch in rows.partitions():
         targets = targets_of(connection, [row.id for row in batch])
         with redis.pipeline(transaction=False) as pipe:
             for row in batch:
-                snapshot = link_of(row.id, row.state, row.url, targets.get(row.id, NO_TARGETS))
+                snapshot = link_of(row, targets.get(row.id, NO_TARGETS))
                 framed = link_snapshot.encode(snapshot, revision=revision)
                 script(
                     keys=[keys.link(row.domain_id, row.slug_key)], args=[framed, keys.CHANGED], client=pipe
@@ -272,6 +310,14 @@ def _set_ready(redis: Redis, token: str, revision: int) -> None:
             pipe.execute()
         except WatchError as error:
             raise RepublishInterrupted("Redis was emptied right after it was filled") from error
+
+
+def _ms(at: datetime | None) -> int | None:
+    return None if at is None else (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _file(content: object) -> memoryview | None:
+    return None if content is None else memoryview(msgspec.json.encode(content))
 
 
 def _batches(names: Iterable[bytes]) -> Iterator[list[bytes]]:

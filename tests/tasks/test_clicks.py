@@ -83,6 +83,18 @@ def test_it_stores_what_can_be_read_out_of_a_click(settings: Settings, engine: E
     assert row["visitor"] != 0
 
 
+def test_it_takes_the_utm_values_of_where_the_visitor_was_led(settings: Settings, engine: Engine) -> None:
+    query = "utm_source=short&s=flyer"
+    events = [
+        event(query=query, source="flyer", landing_utm="utm_source=resolved%20one", tail=1),
+        event(query=query, source="flyer", landing_utm="", tail=2),
+        event(query=query, tail=3),
+    ]
+    assert handle(settings, engine, [encode(one) for one in events]) == {}
+    found = sorted((row["utm_source"], row["source"]) for row in raw_clicks(engine))
+    assert found == [("", "flyer"), ("resolved one", "flyer"), ("short", "")]
+
+
 @pytest.mark.parametrize(
     ("fields", "reason", "door"),
     [

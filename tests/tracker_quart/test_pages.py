@@ -9,7 +9,15 @@ import pytest
 from tracker_quart import pages
 from tracker_quart.pages import Pages, chosen_language
 
-KINDS = (pages.NOT_FOUND, pages.PAUSED, pages.GONE, pages.UNAVAILABLE, pages.WRONG_HOST)
+KINDS = (
+    pages.NOT_FOUND,
+    pages.PAUSED,
+    pages.GONE,
+    pages.SCHEDULED,
+    pages.EXPIRED,
+    pages.UNAVAILABLE,
+    pages.WRONG_HOST,
+)
 
 
 @pytest.fixture(scope="module")

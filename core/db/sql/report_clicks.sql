@@ -2,7 +2,8 @@
 select clicks.id, clicks.link_id, clicks.outcome, clicks.is_unique, clicks.stored_at,
        coalesce(reason.value, '') as reason, coalesce(country.value, '') as country,
        coalesce(device.value, '') as device, coalesce(browser.value, '') as browser, coalesce(os.value, '') as os,
-       coalesce(language.value, '') as language, coalesce(referrer_host.value, '') as referrer_host
+       coalesce(language.value, '') as language, coalesce(referrer_host.value, '') as referrer_host,
+       coalesce(source.value, '') as source
 from (
     select * from clicks
     where (:link_id = 0 or link_id = :link_id) and id < :before
@@ -16,4 +17,5 @@ left join dictionaries as browser on browser.id = clicks.browser
 left join dictionaries as os on os.id = clicks.os
 left join dictionaries as language on language.id = clicks.language
 left join dictionaries as referrer_host on referrer_host.id = clicks.referrer_host
+left join dictionaries as source on source.id = clicks.source
 order by clicks.id desc

@@ -37,6 +37,14 @@ def test_it_makes_a_link(api: Caller, db: Session, domain: Domain, valkey: Redis
         "rules": [],
         "split": [],
         "owner_id": None,
+        "starts_at": None,
+        "expires_at": None,
+        "fallback_url": "",
+        "redirect_status": 302,
+        "no_referrer": False,
+        "pass_query": True,
+        "click_id_param": "",
+        "warnings": [],
         "version": 1,
         "created_at": "2026-11-27T12:00:00+00:00",
         "updated_at": "2026-11-27T12:00:00+00:00",
@@ -83,6 +91,24 @@ def test_it_chooses_a_slug_and_a_domain(api: Caller, db: Session) -> None:
         ({"url": URL, "campaign_id": True}, {"campaign_id"}),
         ({"url": URL, "campaign_id": 1.5}, {"campaign_id"}),
         ({"url": URL, "campaign_id": 10**30}, {"campaign_id"}),
+        ({"url": URL, "starts_at": "tomorrow"}, {"starts_at"}),
+        ({"url": URL, "starts_at": "2026-11-27T09:00:00"}, {"starts_at"}),
+        ({"url": URL, "expires_at": 7}, {"expires_at"}),
+        (
+            {"url": URL, "starts_at": "2026-11-27T09:00:00Z", "expires_at": "2026-11-27T09:00:00Z"},
+            {"expires_at"},
+        ),
+        ({"url": URL, "expires_at": "0001-01-01T00:00:00+14:00"}, {"expires_at"}),
+        ({"url": URL, "fallback_url": "javascript:alert(1)"}, {"fallback_url"}),
+        ({"url": URL, "redirect_status": 301}, {"redirect_status"}),
+        ({"url": URL, "redirect_status": 303}, {"redirect_status"}),
+        ({"url": URL, "redirect_status": "302"}, {"redirect_status"}),
+        ({"url": URL, "no_referrer": "yes"}, {"no_referrer"}),
+        ({"url": URL, "pass_query": None}, {"pass_query"}),
+        ({"url": URL, "click_id_param": "a b"}, {"click_id_param"}),
+        ({"url": URL, "click_id_param": "x" * 65}, {"click_id_param"}),
+        ({"url": "https://{source}.example.com/"}, {"url"}),
+        ({"url": URL, "warnings": []}, {"warnings"}),
         ({"url": URL, "colour": "red"}, {"colour"}),
         ({"url": URL, "id": 7, "version": 3}, {"id", "version"}),
         ({"url": 7, "slug": 8, "x": 9}, {"url", "slug", "x"}),
@@ -262,3 +288,55 @@ def test_it_stands_any_body(api: Caller, body: str, status: int) -> None:
 
 def test_it_finds_no_tag_that_can_not_be(api: Caller) -> None:
     assert api.get("/links", tag="\x00").get_json()["items"] == []
+
+
+def test_it_sets_and_takes_away_a_links_time(api: Caller, domain: Domain, valkey: Redis) -> None:
+    body = api.post(
+        "/links",
+        url=URL,
+        slug="bf",
+        starts_at="2026-11-27T00:00:00-03:00",
+        expires_at="2026-11-28T00:00:00-03:00",
+        fallback_url="https://example.com/over",
+        redirect_status=307,
+        no_referrer=True,
+    ).get_json()
+    assert (body["starts_at"], body["expires_at"]) == (
+        "2026-11-27T03:00:00+00:00",
+        "2026-11-28T03:00:00+00:00",
+    )
+    assert (body["fallback_url"], body["redirect_status"], body["no_referrer"]) == (
+        "https://example.com/over",
+        307,
+        True,
+    )
+    assert api.patch(f"/links/{body['id']}", title="x").get_json()["starts_at"] == body["starts_at"]
+    changed = api.patch(f"/links/{body['id']}", starts_at=None, fallback_url="").get_json()
+    assert (changed["starts_at"], changed["expires_at"]) == (None, body["expires_at"])
+    framed = valkey.get(keys.link(domain.id, "bf"))
+    assert isinstance(framed, bytes)
+    found = link_snapshot.decode(framed)
+    assert (found.starts_ms, found.fallback_url, found.status) == (None, "", 307)
+
+
+def test_it_warns_of_macros_that_are_none(api: Caller, db: Session, domain: Domain, valkey: Redis) -> None:
+    campaign = Campaign(name="Black Friday")
+    db.add(campaign)
+    db.commit()
+    body = api.post(
+        "/links",
+        url="https://example.com/?a={click_id}&b={colour}",
+        slug="m",
+        pass_query=False,
+        click_id_param="subid",
+        campaign_id=campaign.id,
+    ).get_json()
+    assert body["warnings"] == ["{colour} is no macro: it is left out of the address."]
+    assert (body["pass_query"], body["click_id_param"]) == (False, "subid")
+    framed = valkey.get(keys.link(domain.id, "m"))
+    assert isinstance(framed, bytes)
+    found = link_snapshot.decode(framed)
+    assert (found.pass_query, found.click_id_param, found.campaign) == (False, "subid", "Black Friday")
+    api.patch(f"/links/{body['id']}", campaign_id=None)
+    framed = valkey.get(keys.link(domain.id, "m"))
+    assert isinstance(framed, bytes) and link_snapshot.decode(framed).campaign == ""

@@ -298,3 +298,12 @@ def test_a_report_that_is_only_open_keeps_no_session_alive(
         clock.pass_by(timedelta(hours=1))
         browser.get(f"/links/{link.id}/live", htmx=True)
     assert browser.get(f"/links/{link.id}").status_code == 303
+
+
+def test_it_says_that_a_link_waits_or_is_over(sit_down: Sit, make_link: MakeLink) -> None:
+    soon = make_link("soon", starts_at=MORNING + timedelta(hours=1))
+    over = make_link("over", expires_at=MORNING)
+    viewer = sit_down("viewer")
+    for link, word in ((soon, "Scheduled"), (over, "Expired")):
+        assert f"</svg>{word}</span>" in viewer.get(f"/links/{link.id}").text
+        assert f"</svg>{word}</span>" in viewer.get("/links").text

@@ -58,7 +58,7 @@ def raw_clicks(engine: Engine) -> list[dict[str, Any]]:
     with engine.connect() as connection:
         found = connection.execute(text("select * from clicks order by id")).mappings().all()
     names = ("country", "device", "browser", "os", "language", "referrer_host", "bot_reason", "door_bot")
-    names += ("rule", "variant")
+    names += ("source", "rule", "variant")
     utm = tuple(f"utm_{name}" for name in ("source", "medium", "campaign", "content", "term"))
     return [{**row, **{name: words.get(row[name], "") for name in (*names, *utm)}} for row in found]
 

@@ -62,6 +62,7 @@ def test_it_stores_what_it_was_given(engine: Engine) -> None:
         country="BR",
         device="mobile",
         utm_source="mail",
+        source="flyer",
         door_bot="head",
         is_head=True,
         bot_reason="head",
@@ -82,7 +83,8 @@ def test_it_stores_what_it_was_given(engine: Engine) -> None:
         "mobile",
         "",
     )
-    assert (row["utm_source"], row["bot_reason"], row["door_bot"]) == ("mail", "head", "head")
+    assert (row["utm_source"], row["source"]) == ("mail", "flyer")
+    assert (row["bot_reason"], row["door_bot"]) == ("head", "head")
 
 
 def test_it_stores_the_same_batch_once(engine: Engine) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contracts.click_event import GONE, PAUSED, REDIRECT
+from core.contracts.click_event import EXPIRED, GONE, PAUSED, REDIRECT
 from core.db import reports
 from core.db.clicks import PreparedClick, store_batch
 from core.db.tracking import DIMENSIONS
@@ -183,6 +183,7 @@ def test_it_pages_through_the_clicks_of_a_link(engine: Engine, db: Session) -> N
         ({}, REDIRECT, ""),
         ({"bot_reason": "head"}, REDIRECT, "head"),
         ({"outcome": PAUSED}, PAUSED, "paused"),
+        ({"outcome": EXPIRED}, EXPIRED, "expired"),
         ({"outcome": GONE, "bot_reason": "agent"}, GONE, "agent"),
     ],
 )

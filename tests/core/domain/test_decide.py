@@ -1,19 +1,30 @@
-"""What a link's state answers."""
+"""What a link answers: its state, its time, and where visitors are sent instead."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
 from core.domain.decide import STEPS, Decision, decide
 
-URL = "https://shop.example/a?b=%20c#d"
+URL, OVER, PARKED = (
+    "https://shop.example/a?b=%20c#d",
+    "https://shop.example/over",
+    "https://shop.example/parked",
+)
+NOW = 1_764_230_400_000
+PLAIN = DomainSnapshot(domain_id=1, host="go.example")
+PARKING = DomainSnapshot(
+    domain_id=1, host="go.example", expired_url=PARKED, not_found_url=PARKED, root_url=PARKED
+)
 
 
 @pytest.mark.parametrize(
     ("link", "decision"),
     [
         (LinkSnapshot(link_id=7, url=URL), Decision(302, "redirect", URL)),
+        (LinkSnapshot(link_id=7, url=URL, status=307), Decision(307, "redirect", URL)),
         (LinkSnapshot(link_id=7, url=URL, state="paused"), Decision(404, "paused")),
         (LinkSnapshot(link_id=7, url=URL, state="gone"), Decision(410, "gone")),
         (LinkSnapshot(link_id=7, url=URL, state="a state of a later release"), Decision(404, "paused")),
@@ -22,15 +33,76 @@ URL = "https://shop.example/a?b=%20c#d"
     ],
 )
 def test_it_decides_by_state(link: LinkSnapshot, decision: Decision) -> None:
-    assert decide(link) == decision
+    assert decide(link, domain=PLAIN, now_ms=NOW) == decision
+
+
+@pytest.mark.parametrize(
+    ("starts", "expires", "outcome"),
+    [
+        (None, None, "redirect"),
+        (NOW, None, "redirect"),
+        (NOW + 1, None, "scheduled"),
+        (None, NOW, "expired"),
+        (None, NOW + 1, "redirect"),
+        (NOW - 5, NOW + 5, "redirect"),
+        (NOW + 1, NOW + 5, "scheduled"),
+        (NOW - 5, NOW, "expired"),
+        (-1, None, "redirect"),
+        (None, 0, "expired"),
+    ],
+)
+def test_it_decides_by_time(starts: int | None, expires: int | None, outcome: str) -> None:
+    link = LinkSnapshot(link_id=7, url=URL, starts_ms=starts, expires_ms=expires)
+    page = {"redirect": Decision(302, "redirect", URL), "scheduled": Decision(404, "scheduled")}
+    assert decide(link, domain=PLAIN, now_ms=NOW) == page.get(outcome, Decision(410, "expired"))
+
+
+@pytest.mark.parametrize(
+    ("link", "domain", "decision"),
+    [
+        (LinkSnapshot(expires_ms=1, fallback_url=OVER), PARKING, Decision(302, "expired", OVER)),
+        (LinkSnapshot(expires_ms=1, fallback_url=OVER), PLAIN, Decision(302, "expired", OVER)),
+        (LinkSnapshot(expires_ms=1), PARKING, Decision(302, "expired", PARKED)),
+        (LinkSnapshot(expires_ms=1, status=307), PARKING, Decision(302, "expired", PARKED)),
+        (LinkSnapshot(starts_ms=NOW + 1, fallback_url=OVER), PARKING, Decision(302, "scheduled", OVER)),
+        (LinkSnapshot(starts_ms=NOW + 1), PARKING, Decision(404, "scheduled")),
+        (LinkSnapshot(state="paused", expires_ms=1, fallback_url=OVER), PARKING, Decision(404, "paused")),
+        (LinkSnapshot(state="gone", fallback_url=OVER), PARKING, Decision(410, "gone")),
+    ],
+)
+def test_it_sends_visitors_elsewhere(link: LinkSnapshot, domain: DomainSnapshot, decision: Decision) -> None:
+    owned = LinkSnapshot(**{**{name: getattr(link, name) for name in link.__struct_fields__}, "link_id": 7})
+    assert decide(owned, domain=domain, now_ms=NOW) == decision
 
 
 def test_it_walks_named_steps_in_order() -> None:
-    assert [step.__name__ for step in STEPS] == ["known", "active", "rule", "variant"]
+    assert [step.__name__ for step in STEPS] == ["known", "active", "started", "unexpired", "rule", "variant"]
 
 
-@given(st.builds(LinkSnapshot, link_id=st.integers(0, 9), state=st.text(max_size=8), url=st.text()))
-def test_it_redirects_live_links_alone(link: LinkSnapshot) -> None:
-    decision = decide(link)
-    assert (decision.status == 302) == (link.link_id > 0 and link.state == "live")
-    assert decision.url == (link.url if decision.status == 302 else "")
+_ms = st.none() | st.integers(-10, 10)
+
+
+@given(
+    link=st.builds(
+        LinkSnapshot,
+        link_id=st.integers(0, 9),
+        state=st.text(max_size=8) | st.just("live"),
+        url=st.just(URL),
+        starts_ms=_ms,
+        expires_ms=_ms,
+        fallback_url=st.sampled_from(["", OVER]),
+        status=st.sampled_from([302, 307]),
+    ),
+    domain=st.sampled_from([PLAIN, PARKING]),
+    now_ms=st.integers(-11, 11),
+)
+def test_it_leads_to_the_destination_only_live_and_in_time(
+    link: LinkSnapshot, domain: DomainSnapshot, now_ms: int
+) -> None:
+    decision = decide(link, domain=domain, now_ms=now_ms)
+    in_time = (link.starts_ms is None or link.starts_ms <= now_ms) and (
+        link.expires_ms is None or now_ms < link.expires_ms
+    )
+    leads = link.link_id > 0 and link.state == "live" and in_time
+    assert (decision.outcome == "redirect") == (decision.url == URL) == leads
+    assert (decision.status in (302, 307)) == bool(decision.url)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
 from core.domain.decide import Decision, Targeted, decide
 from core.domain.facts import Facts
@@ -201,8 +202,9 @@ def test_it_decides_rule_then_split_then_destination() -> None:
     both = LinkSnapshot(link_id=7, url=URL, rules=rules, split=own, split_key=b"k" * 16)
 
     def decided(link: LinkSnapshot, **visit: Any) -> Decision:
-        plan = plan_of(link)
-        return decide(link, None if plan is None else Targeted(plan, facts(**visit)))
+        plan, asked = plan_of(link), facts(**visit)
+        targeted = None if plan is None else Targeted(plan, asked)
+        return decide(link, domain=DomainSnapshot(domain_id=1), now_ms=asked.now_ms, targeted=targeted)
 
     ruled = decided(both)
     assert (ruled.status, ruled.outcome, ruled.rule) == (302, "redirect", 5)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from core.contracts import domain_snapshot, keys
 from core.db.models import AuditLog, Domain
 from core.db.work import Outbox
-from core.services import domains, links
+from core.services import domain_settings, domains, links
 from core.services.actor import COMMAND, Actor
 
 
@@ -95,3 +95,40 @@ def test_it_takes_an_existing_domain_with_the_wanted_host(db: Session, now: date
     other = domains.add_domain(db, host="127.0.0.1:2000", actor=COMMAND, now=now)
     found = domains.ensure_default_domain(db, tracker_url="http://127.0.0.1:2000", now=now)
     assert (found.id, found.is_default) == (other.id, True)
+
+
+def test_it_changes_targets_and_publishes_them(
+    db: Session, domain: Domain, now: datetime, valkey: Redis
+) -> None:
+    domain_settings.edit_domain(
+        db,
+        domain_id=domain.id,
+        actor=COMMAND,
+        now=now,
+        redis=valkey,
+        brand=" Casa  Aroeira ",
+        root_url=" https://example.com/ä ",
+        not_found_url="https://example.com/404",
+        expired_url="https://example.com/over",
+    )
+    for name in (keys.domain("go.example.com"), keys.DEFAULT_DOMAIN):
+        framed = valkey.get(name)
+        assert isinstance(framed, bytes)
+        found = domain_snapshot.decode(framed)
+        assert (found.brand, found.root_url) == ("Casa Aroeira", "https://example.com/%C3%A4")
+        assert found.targets[1:] == ("https://example.com/404", "https://example.com/over")
+    before = db.scalars(select(AuditLog.id)).all()
+    domain_settings.edit_domain(db, domain_id=domain.id, actor=COMMAND, now=now, brand="Casa Aroeira")
+    assert db.scalars(select(AuditLog.id)).all() == before
+    domain_settings.edit_domain(db, domain_id=domain.id, actor=COMMAND, now=now, redis=valkey, root_url="")
+    framed = valkey.get(keys.domain("go.example.com"))
+    assert isinstance(framed, bytes) and domain_snapshot.decode(framed).root_url == ""
+
+
+@pytest.mark.parametrize("target", ["https://go.example.com/x", "ftp://example.com", "nonsense"])
+def test_it_refuses_targets_that_can_not_be(db: Session, domain: Domain, now: datetime, target: str) -> None:
+    with pytest.raises(domain_settings.DomainRefused) as refused:
+        domain_settings.edit_domain(db, domain_id=domain.id, actor=COMMAND, now=now, root_url=target)
+    assert refused.value.field == "root_url"
+    with pytest.raises(domains.DomainNotFound):
+        domain_settings.edit_domain(db, domain_id=99, actor=COMMAND, now=now, root_url="")

@@ -1,0 +1,95 @@
+"""How a link behaves beside leading somewhere: when, by which status, with what to do outside its time."""
+
+from collections.abc import Collection
+from datetime import UTC, datetime
+from typing import TypedDict
+
+from core.db.models import Link
+from core.domain.destination import PARAMETER
+from core.domain.urls import DestinationRefused, check_destination
+from core.services.link_errors import LinkRefused
+
+STATUSES = (302, 307)
+_YEARS = range(2000, 3000)
+
+
+class LinkSettings(TypedDict, total=False):
+    """What may be set; what is left out stays as it is. `None` takes a time away, "" an address."""
+
+    starts_at: datetime | None
+    expires_at: datetime | None
+    fallback_url: str
+    redirect_status: int
+    no_referrer: bool
+    pass_query: bool
+    click_id_param: str
+
+
+NAMES = tuple(LinkSettings.__annotations__)
+
+
+def put_settings(link: Link, given: LinkSettings, *, own_hosts: Collection[str]) -> None:
+    """Check and set what is given. Raises LinkRefused; `field` is the setting's name."""
+    if "starts_at" in given:
+        link.starts_at = _instant("starts_at", given["starts_at"])
+    if "expires_at" in given:
+        link.expires_at = _instant("expires_at", given["expires_at"])
+    if link.starts_at and link.expires_at and link.starts_at >= link.expires_at:
+        raise LinkRefused("expires_at", "The end must come after the start.")
+    if "fallback_url" in given:
+        link.fallback_url = checked_target("fallback_url", given["fallback_url"], own_hosts=own_hosts)
+    if "redirect_status" in given:
+        if given["redirect_status"] not in STATUSES:
+            raise LinkRefused("redirect_status", "A link answers 302 or 307.")
+        link.redirect_status = given["redirect_status"]
+    if "no_referrer" in given:
+        link.no_referrer = given["no_referrer"]
+    if "pass_query" in given:
+        link.pass_query = given["pass_query"]
+    if "click_id_param" in given:
+        link.click_id_param = _parameter("click_id_param", given["click_id_param"])
+
+
+def settings_of(link: Link) -> dict[str, object]:
+    """What history keeps of the settings: values that JSON has, times in UTC."""
+    values = {name: getattr(link, name) for name in NAMES}
+    return {
+        name: value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+        for name, value in values.items()
+    }
+
+
+def state_at(link: Link, now: datetime) -> str:
+    """The link's state as people see it: "scheduled" or "expired" for a live link outside its time."""
+    if link.state == "live" and link.expires_at is not None and now >= link.expires_at:
+        return "expired"
+    if link.state == "live" and link.starts_at is not None and now < link.starts_at:
+        return "scheduled"
+    return link.state
+
+
+def checked_target(field: str, url: str, *, own_hosts: Collection[str]) -> str:
+    """An address that visitors may be sent to, or "". Raises LinkRefused."""
+    if not url.strip():
+        return ""
+    try:
+        return check_destination(url, own_hosts=own_hosts)
+    except DestinationRefused as refused:
+        raise LinkRefused(field, refused.message) from refused
+
+
+def _parameter(field: str, name: str) -> str:
+    name = name.strip()
+    if name and not PARAMETER.fullmatch(name):
+        raise LinkRefused(field, "A name has 1 to 64 letters without accents, digits, . _ ~ and -.")
+    return name
+
+
+def _instant(field: str, at: datetime | None) -> datetime | None:
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise LinkRefused(field, "The time has no zone. Write it as 2026-11-27T09:00:00-03:00.")
+    if at.year not in _YEARS:
+        raise LinkRefused(field, f"The year must lie between {_YEARS[0]} and {_YEARS[-1]}.")
+    return at.astimezone(UTC)
