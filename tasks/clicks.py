@@ -12,9 +12,9 @@ from core.contracts.click_event import OUTCOMES, ClickEvent
 from core.db.clicks import CLOCK, ClickStore, is_believable, store_batch
 from core.db.engine import server_time
 from core.db.visitor_keys import VisitorKeys
+from core.geo import Countries
 from tasks import metrics
 from tasks.enrich import Enricher
-from tasks.geo import Countries
 from tasks.letters import POISON
 from tasks.registry import Handler, batch
 
@@ -77,5 +77,6 @@ def _read(payload: bytes) -> ClickEvent | None:
         event = click_event.decode(payload)
     except msgspec.DecodeError:
         return None
-    in_range = 0 < event.link_id <= _LARGEST_NUMBER and 0 <= event.revision <= _LARGEST_NUMBER
+    numbers = (event.revision, event.rule, event.variant)
+    in_range = 0 < event.link_id <= _LARGEST_NUMBER and all(0 <= n <= _LARGEST_NUMBER for n in numbers)
     return event if in_range and event.outcome in OUTCOMES else None

@@ -14,7 +14,7 @@ from core.domain.periods import QUARTER_MS, day_of_quarter
 from core.domain.referrers import referrer_host
 from core.domain.utm import read_utm
 from core.domain.visitors import truncated, visitor_hash
-from tasks.geo import Countries
+from core.geo import Countries
 
 _LONGEST_REMEMBERED = 512
 
@@ -56,6 +56,8 @@ class Enricher:
             utm_campaign=utm.campaign,
             utm_content=utm.content,
             utm_term=utm.term,
+            rule=str(event.rule or ""),
+            variant=str(event.variant or ""),
             source=event.source,
         )
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
+from core.contracts.link_snapshot import LinkSnapshot
 from core.domain.bots import door_verdict
-from core.domain.decide import FOUND, UNKNOWN, decide
+from core.domain.decide import FOUND, UNKNOWN, Targeted, decide
 from core.domain.destination import is_plain, resolve, source_of
+from core.domain.facts import Facts
 from core.domain.urls import LONGEST_SLUG, slug_key
 from core.observe import ANSWERED
 from tracker_quart import pages
@@ -22,7 +24,7 @@ from tracker_quart.click_stream import Click
 from tracker_quart.clicklog import ClickLog
 from tracker_quart.macros import MacroValues
 from tracker_quart.pages import Answer, Pages
-from tracker_quart.snapshots import Entry, Snapshots, Unavailable, domain_in, link_in, revision_in
+from tracker_quart.snapshots import Entry, Snapshots, Unavailable, domain_in, link_in, plan_in, revision_in
 from tracker_quart.visit import Visit, slug_of
 
 _HOST = re.compile(r"[^\s/?#@*\\]{1,255}\Z")
@@ -62,7 +64,8 @@ class Wanted:
 
 
 class Redirector:
-    """Answers visits. `default_hosts` are hosts that mean the default domain; `brand` names domains without a name."""
+    """Answers visits. `default_hosts` are hosts that mean the default domain; `brand` names domains without a name;
+    `country_of` gives an address's ISO code, and is asked only where a rule wants to know."""
 
     def __init__(
         self,
@@ -73,6 +76,7 @@ class Redirector:
         ids: ClickIds,
         default_hosts: Iterable[str],
         brand: str,
+        country_of: Callable[[str], str],
     ) -> None:
         self._snapshots = snapshots
         self._clicks = clicks
@@ -80,6 +84,7 @@ class Redirector:
         self._ids = ids
         self._default_hosts = frozenset(default_hosts)
         self._brand = brand
+        self._country_of = country_of
         self._answered = {
             name: ANSWERED.labels(name)
             for name in (*click_event.OUTCOMES, UNKNOWN, _ROOT, _FILE, pages.UNAVAILABLE, pages.WRONG_HOST)
@@ -131,7 +136,11 @@ class Redirector:
     def _at_link(self, visit: Visit, domain: DomainSnapshot, entry: Entry) -> Prepared:
         link = link_in(entry)
         click_id = self._ids.new()
-        decision = decide(link, domain=domain, now_ms=click_event.unix_ms(click_id))
+        now_ms = click_event.unix_ms(click_id)
+        door_bot = door_verdict(method=visit.method, user_agent=visit.user_agent, purpose=visit.purpose)
+        plan = plan_in(entry)
+        targeted = None if plan is None else Targeted(plan, self._facts(visit, link, now_ms, door_bot))
+        decision = decide(link, domain=domain, now_ms=now_ms, targeted=targeted)
         if decision.outcome == UNKNOWN:
             return self._unknown(visit, domain)
         url, utm, source = decision.url, None, ""
@@ -155,7 +164,7 @@ class Redirector:
             link_id=link.link_id,
             revision=revision_in(entry),
             outcome=decision.outcome,
-            door_bot=door_verdict(method=visit.method, user_agent=visit.user_agent, purpose=visit.purpose),
+            door_bot=door_bot,
             method=visit.method,
             host=visit.host,
             path=visit.path,
@@ -165,6 +174,8 @@ class Redirector:
             referrer=visit.referrer,
             language=visit.language,
             purpose=visit.purpose,
+            rule=decision.rule,
+            variant=decision.variant,
             source=source,
             landing_utm=utm,
         )
@@ -183,6 +194,20 @@ class Redirector:
             return self._page(visit, UNKNOWN, domain)
         self._answered[_FILE].inc()
         return Prepared(Answer(200, (*_FILE_HEADERS, ("content-length", str(len(content)))), bytes(content)))
+
+    def _facts(self, visit: Visit, link: LinkSnapshot, now_ms: int, door_bot: str) -> Facts:
+        return Facts(
+            link_id=link.link_id,
+            now_ms=now_ms,
+            ip=visit.ip,
+            user_agent=visit.user_agent,
+            query=visit.query,
+            referrer=visit.referrer,
+            host=visit.host,
+            language=visit.language,
+            door_bot=door_bot,
+            country_of=self._country_of,
+        )
 
     def _unknown(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
         """Nobody owns what was asked for: where the domain sends such visitors, else a page that says so."""

@@ -10,6 +10,7 @@ from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.clicklog import ClickLog
 from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, end, make_client
+from tracker_quart.countries import Lookup
 from tracker_quart.invalidation import Listener
 from tracker_quart.pages import Pages
 from tracker_quart.redirect import Redirector
@@ -45,6 +46,7 @@ class Service:
             ids=ClickIds(),
             default_hosts=(_without_usual_port(host) for host in settings.default_hosts),
             brand=settings.org_name,
+            country_of=Lookup(settings.geoip_mmdb).of,
         )
         self._tender: asyncio.Task[None] | None = None
 

@@ -17,6 +17,7 @@ from core.contracts import domain_snapshot, keys, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
 from core.contracts.snapshot import NewerSchema, revision_of
+from core.domain.targeting import Plan, plan_of
 from core.observe import SNAPSHOT_READS, SNAPSHOTS_UNREADABLE, logger
 from tracker_quart.contact import Breaker
 
@@ -44,12 +45,21 @@ class Unavailable(Exception):
     """Nothing is held for a key, and Redis does not say (or does not know yet) what stands there."""
 
 
+class Ruled(msgspec.Struct, frozen=True, gc=False):
+    """A link with rules or a split, and both compiled."""
+
+    link: LinkSnapshot
+    plan: Plan
+
+
 class Entry(msgspec.Struct, gc=False):
-    """What Redis held for a key; `framed` is None when nobody owns it."""
+    """What Redis held for a key; `framed` is None when nobody owns it. `ruled` is a link that has rules or a split,
+    decoded and compiled on its first visit: those would cost more than all the rest of a redirect."""
 
     framed: bytes | None
     fresh_until: float
     epoch: int
+    ruled: "Ruled | None" = None
 
 
 class Snapshots:
@@ -183,6 +193,9 @@ class Snapshots:
             lifetime = UNHEARD_S
         until = 0.0 if key in self._doubted else self._clock() + lifetime
         entry = Entry(framed, until, epoch)
+        older = self._found.peek(key)
+        if older is not None and older.framed == framed:
+            entry.ruled = older.ruled
         put, dropped = (self._unknown, self._found) if framed is None else (self._found, self._unknown)
         put.put(key, entry)
         dropped.drop(key)
@@ -220,7 +233,20 @@ class _Shelf:
 
 def link_in(entry: Entry) -> LinkSnapshot:
     """The link that an entry holds; a tombstone for an unknown one."""
-    return _NO_LINK if entry.framed is None else link_snapshot.decode(entry.framed)
+    if entry.ruled is not None:
+        return entry.ruled.link
+    if entry.framed is None:
+        return _NO_LINK
+    link = link_snapshot.decode(entry.framed)
+    plan = plan_of(link)
+    if plan is not None:
+        entry.ruled = Ruled(link, plan)
+    return link
+
+
+def plan_in(entry: Entry) -> Plan | None:
+    """The compiled rules and split of the link that `link_in` gave; None for one that has neither."""
+    return None if entry.ruled is None else entry.ruled.plan
 
 
 def domain_in(entry: Entry) -> DomainSnapshot:

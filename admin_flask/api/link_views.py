@@ -1,5 +1,6 @@
 """Links by the API: list, make, read, change, delete."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Response, url_for
@@ -11,7 +12,8 @@ from admin_flask.api.shapes import link_json
 from admin_flask.held import db, held, moment
 from core.services import links
 from core.services.domains import domain_by_host
-from core.services.links import LinkFilter
+from core.services.link_rules import condition_of
+from core.services.links import LinkFilter, RuleFields, VariantFields
 
 _STATES = {
     "": STATES,
@@ -48,7 +50,7 @@ def list_links(query: dict[str, Any]) -> dict[str, Any]:
 def make_link(fields: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a link. Without `slug` it gets a random one."""
     link = links.create_link(
-        db.session(), actor=caller(), now=moment(), redis=held().redis, **_with_domain(fields)
+        db.session(), actor=caller(), now=moment(), redis=held().redis, **_values(fields)
     )
     return link_json(link), 201, {"Location": url_for("api.read_link", link_id=link.id)}
 
@@ -68,7 +70,7 @@ def change_link(fields: dict[str, Any], link_id: int) -> dict[str, Any]:
         actor=caller(),
         now=moment(),
         redis=held().redis,
-        **_with_domain(fields),
+        **_values(fields),
     )
     return link_json(link)
 
@@ -87,10 +89,23 @@ def delete_link(query: dict[str, Any], link_id: int) -> Response:
     return Response(status=204)
 
 
-def _with_domain(fields: dict[str, Any]) -> dict[str, Any]:
-    """The domain's id in place of its host."""
+def _values(fields: dict[str, Any]) -> dict[str, Any]:
+    """What the services take: the domain's id in place of its host, rules and variants as values."""
     values = dict(fields)
+    if "rules" in values:
+        values["rules"] = [_rule(rule) for rule in values["rules"]]
+    if "split" in values:
+        values["split"] = _split(values["split"])
     host = values.pop("domain", None)
     if host is not None:
         values["domain_id"] = domain_by_host(db.session(), host=host).id
     return values
+
+
+def _rule(fields: dict[str, Any]) -> RuleFields:
+    conditions = tuple(condition_of(condition) for condition in fields["conditions"])
+    return RuleFields(**{**fields, "conditions": conditions, "split": _split(fields.get("split", ()))})
+
+
+def _split(variants: Iterable[dict[str, Any]]) -> tuple[VariantFields, ...]:
+    return tuple(VariantFields(**fields) for fields in variants)

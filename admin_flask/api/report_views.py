@@ -18,7 +18,9 @@ from admin_flask.api.schemas import (
 from admin_flask.api.shapes import breakdown_json, click_json, point_json, summary_json
 from admin_flask.held import db, held, moment
 from core.db import reports
+from core.db.reports import Breakdown
 from core.domain.periods import Period, parse_period
+from core.services.link_rules import names_of
 from core.services.links import get_link
 
 
@@ -64,7 +66,8 @@ def breakdown(query: dict[str, Any]) -> dict[str, Any]:
         limit=query["limit"],
     )
     days = {"first_day": first.isoformat(), "last_day": last.isoformat()}
-    return {"link_id": link_id, "by": query["by"], **days, **breakdown_json(found)}
+    names = _names(query["by"], found)
+    return {"link_id": link_id, "by": query["by"], **days, **breakdown_json(found, names)}
 
 
 @serve("/clicks", "clicks.view", query=ClicksQuery, gives=ClickPageOut)
@@ -82,6 +85,14 @@ def _link_id(query: dict[str, Any]) -> int | None:
     """The link that is asked about, deleted ones too: their clicks stay."""
     link_id: int | None = query.get("link_id")
     return None if link_id is None else get_link(db.session(), link_id=link_id, deleted_too=True).id
+
+
+def _names(kind: str, found: Breakdown) -> dict[str, str] | None:
+    """What to call the values of a dimension that are ids; None where they are words."""
+    if kind not in ("rule", "variant"):
+        return None
+    ids = [int(row.value) for row in found.rows if row.value]
+    return {str(each): name for each, name in names_of(db.session(), kind=kind, ids=ids).items()}
 
 
 def _range(query: dict[str, Any]) -> tuple[Period, ZoneInfo]:

@@ -6,8 +6,10 @@ from flask_smorest import Api
 from marshmallow import Schema, ValidationError, fields, validate
 
 from core.db.tracking import DIMENSIONS
+from core.domain.conditions import KINDS, WEEKDAYS
 from core.domain.periods import INTERVALS
 from core.services.link_list import SORTS
+from core.services.link_rules import LARGEST_WEIGHT
 
 _LARGEST = 2**63 - 1
 STATES = ("live", "paused", "archived")
@@ -49,6 +51,36 @@ def _flag(about: str) -> fields.Boolean:
     return fields.Boolean(truthy={True}, falsy={False}, metadata={"description": about})
 
 
+class ConditionFields(Schema):
+    """What a rule asks about a visit. `values` as docs/api.md says; one of them must fit (`is`), or none (`is_not`)."""
+
+    kind = fields.String(required=True, validate=_one_of(KINDS))
+    op = fields.String(load_default="is", validate=_one_of(("is", "is_not")))
+    values = fields.List(fields.String(), load_default=list)
+    name = fields.String(metadata={"description": "of a query parameter; with kind query alone"})
+    zone = fields.String(metadata={"description": "a time zone; with kinds date and time alone"})
+    weekdays = fields.List(fields.String(validate=_one_of(WEEKDAYS)))
+
+
+class VariantFields(Schema):
+    """One destination of a split; `id` keeps the one that is there."""
+
+    id = Number(allow_none=True)
+    name = fields.String()
+    url = fields.String(required=True)
+    weight = Number(required=True, most=LARGEST_WEIGHT)
+
+
+class RuleFields(Schema):
+    """Where visitors go for whom all conditions hold: to `url`, or to one of `split`."""
+
+    id = Number(allow_none=True)
+    name = fields.String()
+    conditions = fields.List(fields.Nested(ConditionFields), required=True)
+    url = fields.String()
+    split = fields.List(fields.Nested(VariantFields))
+
+
 class LinkFields(Schema):
     """The fields of a link that may be set beside its destination."""
 
@@ -60,6 +92,12 @@ class LinkFields(Schema):
     notes = fields.String()
     campaign_id = Number(allow_none=True)
     tags = fields.List(fields.String())
+    rules = fields.List(
+        fields.Nested(RuleFields), metadata={"description": "the first that matches wins; replaces all rules"}
+    )
+    split = fields.List(
+        fields.Nested(VariantFields), metadata={"description": "in place of `url`; replaces the whole split"}
+    )
     starts_at = _instant("before it the link does not lead to its destination")
     expires_at = _instant("from it on the link does not lead to its destination")
     fallback_url = _target("where visitors are sent before the start and after the end")
@@ -150,6 +188,8 @@ class LinkOut(Schema):
     state = fields.String()
     campaign_id = fields.Integer(allow_none=True)
     tags = fields.List(fields.String())
+    rules = fields.List(fields.Nested(RuleFields))
+    split = fields.List(fields.Nested(VariantFields))
     owner_id = fields.Integer(allow_none=True)
     starts_at = fields.String(allow_none=True)
     expires_at = fields.String(allow_none=True)
@@ -227,9 +267,10 @@ class SeriesOut(Schema):
 
 
 class BreakdownRowOut(CountsOut):
-    """Counts of one value; "" is none or unknown."""
+    """Counts of one value; "" is none or unknown. Values of `rule` and `variant` are names; `id` tells them apart."""
 
     value = fields.String()
+    id = fields.Integer(allow_none=True)
 
 
 class BreakdownOut(Schema):

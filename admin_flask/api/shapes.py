@@ -1,5 +1,6 @@
 """Rows as the API shows them: plain values, ready for JSON."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -9,6 +10,7 @@ from core.db.models import Link
 from core.db.reports import Breakdown, ClickRow, Point, Summary
 from core.domain.destination import unknown_macros
 from core.services.domains import DomainRow
+from core.services.link_rules import rules_json, split_json
 from core.services.link_settings import settings_of
 from core.services.links import short_url
 
@@ -29,11 +31,11 @@ def link_json(link: Link) -> dict[str, Any]:
         "state": link.state,
         "campaign_id": link.campaign_id,
         "tags": [tag.name for tag in link.tags],
+        "rules": rules_json(link),
+        "split": split_json(link),
         "owner_id": link.owner_id,
         **settings_of(link),
-        "warnings": [
-            f"{macro} is no macro: it is left out of the address." for macro in unknown_macros(link.url)
-        ],
+        "warnings": _warnings(link),
         "version": link.version,
         "created_at": link.created_at.isoformat(),
         "updated_at": link.updated_at.isoformat(),
@@ -81,11 +83,17 @@ def point_json(point: Point, zone: ZoneInfo) -> dict[str, Any]:
     }
 
 
-def breakdown_json(found: Breakdown) -> dict[str, Any]:
-    """Rows with the most clicks, and all others together."""
+def breakdown_json(found: Breakdown, names: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Rows with the most clicks, and all others together. With `names`, values are ids that have these names."""
+
+    def said(value: str) -> dict[str, Any]:
+        if names is None:
+            return {"value": value}
+        return {"value": names.get(value, value), "id": int(value) if value else None}
+
     return {
         "rows": [
-            {"value": row.value, "clicks": row.clicks, "uniques": row.uniques, "bots": row.bots}
+            {**said(row.value), "clicks": row.clicks, "uniques": row.uniques, "bots": row.bots}
             for row in found.rows
         ],
         "rest": {"clicks": found.rest.clicks, "uniques": found.rest.uniques, "bots": found.rest.bots},
@@ -110,6 +118,14 @@ def click_json(click: ClickRow) -> dict[str, Any]:
         "referrer_host": click.referrer_host,
         "source": click.source,
     }
+
+
+def _warnings(link: Link) -> list[str]:
+    """What looks like a macro in any destination and is none, each once."""
+    variants = [variant for split in (link.split, *(rule.split for rule in link.rules)) for variant in split]
+    urls = [link.url, *(row.url for row in (*link.rules, *variants))]
+    macros = dict.fromkeys(macro for url in urls for macro in unknown_macros(url))
+    return [f"{macro} is no macro: it is left out of the address." for macro in macros]
 
 
 def _in(moment: datetime, zone: ZoneInfo) -> str:

@@ -107,6 +107,8 @@ def labels() -> dict[str, str]:
         "tags": gettext("Tags"),
         "notes": gettext("Notes"),
         "state": gettext("State"),
+        "rules": gettext("Rules"),
+        "split": gettext("Split"),
         "starts_at": gettext("Start"),
         "expires_at": gettext("End"),
         "fallback_url": gettext("Fallback address"),

@@ -35,12 +35,15 @@ class ClickEvent(
         "referrer": "f",
         "language": "g",
         "purpose": "s",
+        "rule": "R",
+        "variant": "V",
         "source": "S",
         "landing_utm": "U",
     },
 ):
     """One answered click. `door_bot` is the tracker's reason to take the visitor for a robot ("" for a person);
-    `purpose` is what `Sec-Purpose`, `Purpose` or `X-Moz` said; `language` is the raw Accept-Language header;
+    `purpose` is what `Sec-Purpose`, `Purpose` or `X-Moz` said; `language` is the raw Accept-Language header; `rule` and
+    `variant` are ids of what chose the destination, 0 for none;
     `source` is the private source tag of the short link's query; `landing_utm` are the `utm_` parameters of the address
     that the visitor was led to, None where there was none (or by an older tracker, which did not say).
     Unknown fields are ignored and missing ones have defaults, so old and new programs mix."""
@@ -59,6 +62,8 @@ class ClickEvent(
     referrer: str = ""
     language: str = ""
     purpose: str = ""
+    rule: int = 0
+    variant: int = 0
     source: str = ""
     landing_utm: str | None = None
     version: int = 1

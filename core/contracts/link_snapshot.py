@@ -7,6 +7,45 @@ from core.contracts.snapshot import Codec
 LIVE, PAUSED, GONE = "live", "paused", "gone"
 
 
+class Condition(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"kind": "k", "is_not": "n", "values": "v", "name": "p", "zone": "z", "weekdays": "w"},
+):
+    """Something that a rule asks about a visit; `core.domain.conditions` says what each kind means. `name` is a query
+    parameter's; `zone` and `weekdays` belong to kinds that ask about the time."""
+
+    kind: str
+    is_not: bool = False
+    values: tuple[str, ...] = ()
+    name: str = ""
+    zone: str = ""
+    weekdays: tuple[str, ...] = ()
+
+
+class Variant(msgspec.Struct, frozen=True, omit_defaults=True, rename={"id": "i", "url": "u", "weight": "w"}):
+    """One destination of a split; its share is its weight by the sum of all."""
+
+    id: int
+    url: str = ""
+    weight: int = 1
+
+
+class Rule(
+    msgspec.Struct,
+    frozen=True,
+    omit_defaults=True,
+    rename={"id": "i", "conditions": "c", "url": "u", "split": "V"},
+):
+    """When all conditions hold, the visitor is led to `url`, or to one of `split` where there is one."""
+
+    id: int
+    conditions: tuple[Condition, ...] = ()
+    url: str = ""
+    split: tuple[Variant, ...] = ()
+
+
 class LinkSnapshot(
     msgspec.Struct,
     frozen=True,
@@ -16,6 +55,9 @@ class LinkSnapshot(
         "link_id": "i",
         "state": "s",
         "url": "u",
+        "rules": "R",
+        "split": "V",
+        "split_key": "K",
         "starts_ms": "a",
         "expires_ms": "e",
         "fallback_url": "f",
@@ -28,13 +70,17 @@ class LinkSnapshot(
     },
 ):
     """One slug's owner. `state` is live, paused or gone (archived or deleted); a tombstone (`link_id` 0) says that
-    nobody owns the slug any more. It leads to `url` from `starts_ms` on and before `expires_ms` (ms since 1970), else
-    to `fallback_url` where there is one. `campaign` is its name, for macros.
-    Unknown fields are ignored and missing ones have defaults, so releases mix."""
+    nobody owns the slug any more. From `starts_ms` on and before `expires_ms` (ms since 1970) the first of `rules` that
+    matches wins, then `split`, then `url`; else `fallback_url` where there is one. `split_key` is what visitors are
+    told apart with; `campaign` is its name, for macros. Unknown fields are ignored and missing ones have defaults, so
+    releases mix."""
 
     link_id: int = 0
     state: str = LIVE
     url: str = ""
+    rules: tuple[Rule, ...] = ()
+    split: tuple[Variant, ...] = ()
+    split_key: bytes = b""
     starts_ms: int | None = None
     expires_ms: int | None = None
     fallback_url: str = ""
@@ -47,13 +93,21 @@ class LinkSnapshot(
     schema: int = 1  # what is left out means 1, for ever; the codec writes the schema of this release
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """Every address that a visitor may be sent to."""
-        return (self.url, self.fallback_url)
-
-    @property
     def is_tombstone(self) -> bool:
         return self.link_id == 0
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Every address that a visitor may be sent to."""
+        variants = [
+            variant for split in (self.split, *(rule.split for rule in self.rules)) for variant in split
+        ]
+        return (
+            self.url,
+            self.fallback_url,
+            *(rule.url for rule in self.rules),
+            *(variant.url for variant in variants),
+        )
 
 
 _codec = Codec(LinkSnapshot)

@@ -35,7 +35,8 @@ _ARRAY_COLUMNS = ("link_id", "revision", "visitor")
 
 class PreparedClick(msgspec.Struct, frozen=True, gc=False):
     """A click as it is to be stored: enriched, its texts in full. `ip` is a network's address or ""; `visitor` 0 means
-    not known; `bot_reason` is the final verdict and `door_bot` the tracker's ("" for a person)."""
+    not known; `bot_reason` is the final verdict and `door_bot` the tracker's ("" for a person); `rule` and `variant`
+    are ids as text, "" for none."""
 
     id: bytes
     link_id: int
@@ -60,6 +61,8 @@ class PreparedClick(msgspec.Struct, frozen=True, gc=False):
     utm_campaign: str = ""
     utm_content: str = ""
     utm_term: str = ""
+    rule: str = ""
+    variant: str = ""
     source: str = ""
 
 

@@ -1,7 +1,8 @@
 """People, domains and links: the rows that people edit. Clicks are in `tracking.py`, queues in `work.py`."""
 
 from datetime import datetime
-from typing import Any
+from operator import itemgetter
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     Boolean,
@@ -192,6 +193,7 @@ class Link(Base):
         ForeignKey("campaigns.id", ondelete="SET NULL"), index=True
     )
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("users.id", ondelete="SET NULL"), index=True)
+    split_key: Mapped[bytes | None] = mapped_column(LargeBinary)
     version: Mapped[int] = mapped_column(server_default=text("1"))
     created_at: Mapped[CreatedAt]
     updated_at: Mapped[CreatedAt]
@@ -200,6 +202,69 @@ class Link(Base):
     campaign: Mapped[Campaign | None] = relationship()
     owner: Mapped[User | None] = relationship()
     tags: Mapped[list[Tag]] = relationship(secondary="link_tags", order_by="Tag.name")
+    every_rule: Mapped[list["LinkRule"]] = relationship(order_by="LinkRule.position")
+    every_variant: Mapped[list["LinkVariant"]] = relationship(order_by="LinkVariant.position")
+
+    @property
+    def rules(self) -> list["LinkRule"]:
+        """The rules of now, in order."""
+        return _of_now(self.every_rule)
+
+    @property
+    def split(self) -> list["LinkVariant"]:
+        """The variants of now, in order."""
+        return _of_now(self.every_variant)
+
+
+class LinkRule(Base):
+    """Where visitors go for whom all conditions hold: to `url`, or to one of the rule's variants.
+
+    One without a position was taken out: it stays, so that the clicks that it led keep its name."""
+
+    __tablename__ = "link_rules"
+    __table_args__ = (CheckConstraint("position >= 0", name="position"),)
+
+    id: Mapped[Id]
+    link_id: Mapped[int] = mapped_column(ForeignKey("links.id", ondelete="CASCADE"), index=True)
+    position: Mapped[int | None]
+    name: Mapped[str] = mapped_column(server_default="")
+    conditions: Mapped[list[dict[str, Any]]] = mapped_column(JSONB)
+    url: Mapped[str] = mapped_column(server_default="")
+
+    every_variant: Mapped[list["LinkVariant"]] = relationship(order_by="LinkVariant.position")
+
+    @property
+    def split(self) -> list["LinkVariant"]:
+        """The variants of now, in order."""
+        return _of_now(self.every_variant)
+
+
+class LinkVariant(Base):
+    """One destination of a split, which is a link's or a rule's. Without a position it was taken out."""
+
+    __tablename__ = "link_variants"
+    __table_args__ = (
+        CheckConstraint("num_nonnulls(link_id, rule_id) = 1", name="one_owner"),
+        CheckConstraint("position >= 0", name="position"),
+        CheckConstraint("weight between 1 and 10000", name="weight"),
+    )
+
+    id: Mapped[Id]
+    link_id: Mapped[int | None] = mapped_column(ForeignKey("links.id", ondelete="CASCADE"), index=True)
+    rule_id: Mapped[int | None] = mapped_column(ForeignKey("link_rules.id", ondelete="CASCADE"), index=True)
+    position: Mapped[int | None]
+    name: Mapped[str]
+    url: Mapped[str]
+    weight: Mapped[int]
+
+
+Placed = TypeVar("Placed", LinkRule, LinkVariant)
+
+
+def _of_now(rows: list[Placed]) -> list[Placed]:
+    """Those that were not taken out; rows of this session may have been moved since they were read."""
+    placed = [(row.position, row) for row in rows if row.position is not None]
+    return [row for _, row in sorted(placed, key=itemgetter(0))]
 
 
 class LinkHistory(Base):

@@ -41,8 +41,10 @@ DICTIONARIES = {
     "utm_term": 13,
     "bot_reason": 14,
     "source": 15,
+    "rule": 16,
+    "variant": 17,
 }
-"""Kinds of repeated text. Numbers are stored: never change one, only add."""
+"""Kinds of repeated text (of rules and variants: their ids as text). Numbers are stored: never change one, only add."""
 
 DIMENSIONS = tuple(name for name in DICTIONARIES if name not in ("user_agent", "referrer"))
 """The kinds that `rollup_dims` counts by."""
@@ -99,6 +101,8 @@ class Click(Base):
     utm_campaign: Mapped[int] = mapped_column(Integer)
     utm_content: Mapped[int] = mapped_column(Integer)
     utm_term: Mapped[int] = mapped_column(Integer)
+    rule: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    variant: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     source: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     ip: Mapped[str | None] = mapped_column(INET)
     query: Mapped[str | None] = mapped_column(Text)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from core.contracts import click_event, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
+from core.domain.facts import Facts
+from core.domain.targeting import Choice, Plan
 
 UNKNOWN = "unknown"
 """Outcome of a slug that nobody owns: answered 404, counted, but no click of any link."""
@@ -15,34 +17,48 @@ FOUND = 302
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer's status and why. `url` is set for a redirect; `outcome` is one of click_event.OUTCOMES or UNKNOWN.
-    A redirect to a fallback keeps the outcome that led to it: it is not counted as a click."""
+    """The answer's status and why. `url` is set for a redirect; `outcome` is one of click_event.OUTCOMES or UNKNOWN;
+    `rule` and `variant` are the ids of what chose the destination, 0 for none. A redirect to a fallback keeps the
+    outcome that led to it: it is not counted as a click."""
 
     status: int
     outcome: str
     url: str = ""
+    rule: int = 0
+    variant: int = 0
 
 
-Step = Callable[[LinkSnapshot, DomainSnapshot, int], Decision | None]
-"""A step decides, or returns None to leave it to the next one. It sees the link, its domain, and the click's time."""
+@dataclass(frozen=True, slots=True)
+class Targeted:
+    """What a link with rules or a split needs to decide: both, compiled, and whom they are asked about."""
+
+    plan: Plan
+    facts: Facts
 
 
-def decide(link: LinkSnapshot, *, domain: DomainSnapshot, now_ms: int) -> Decision:
+Step = Callable[[LinkSnapshot, DomainSnapshot, int, Targeted | None], Decision | None]
+"""A step decides, or returns None to leave it to the next one. It sees the link, its domain, the click's time, and what
+a link with rules or a split needs."""
+
+
+def decide(
+    link: LinkSnapshot, *, domain: DomainSnapshot, now_ms: int, targeted: Targeted | None = None
+) -> Decision:
     """Walk STEPS; a link that none of them holds back redirects to its destination. `now_ms` is the click's own time,
-    in ms since 1970."""
+    in ms since 1970; `targeted` is None for a link without rules and split."""
     for step in STEPS:
-        decision = step(link, domain, now_ms)
+        decision = step(link, domain, now_ms, targeted)
         if decision is not None:
             return decision
     return Decision(status=link.status, outcome=click_event.REDIRECT, url=link.url)
 
 
-def known(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int) -> Decision | None:
+def known(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, _: Targeted | None) -> Decision | None:
     """Somebody owns the slug."""
     return Decision(status=404, outcome=UNKNOWN) if link.is_tombstone else None
 
 
-def active(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int) -> Decision | None:
+def active(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, _: Targeted | None) -> Decision | None:
     """The link is neither paused (it may come back: 404) nor archived or deleted (it will not: 410). A state that
     this release does not know is held back like a pause: redirecting against the owner's will can not be undone."""
     if link.state == link_snapshot.LIVE:
@@ -52,21 +68,35 @@ def active(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int) -> Decision 
     return Decision(status=404, outcome=click_event.PAUSED)
 
 
-def started(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int) -> Decision | None:
+def started(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, _: Targeted | None) -> Decision | None:
     """The link's time has come; before it: the link's fallback, else 404, as it may work later."""
     if link.starts_ms is None or now_ms >= link.starts_ms:
         return None
     return _elsewhere(404, click_event.SCHEDULED, link.fallback_url)
 
 
-def unexpired(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int) -> Decision | None:
+def unexpired(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, _: Targeted | None) -> Decision | None:
     """The link's time is not over; after it: the link's fallback, else the domain's, else 410."""
     if link.expires_ms is None or now_ms < link.expires_ms:
         return None
     return _elsewhere(410, click_event.EXPIRED, link.fallback_url or domain.expired_url)
 
 
-STEPS: tuple[Step, ...] = (known, active, started, unexpired)
+def rule(
+    link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, targeted: Targeted | None
+) -> Decision | None:
+    """The first rule whose conditions all hold."""
+    return None if targeted is None else _led(link, targeted.plan.by_rule(targeted.facts))
+
+
+def variant(
+    link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, targeted: Targeted | None
+) -> Decision | None:
+    """The link's own split."""
+    return None if targeted is None else _led(link, targeted.plan.by_split(targeted.facts))
+
+
+STEPS: tuple[Step, ...] = (known, active, started, unexpired, rule, variant)
 
 
 def _elsewhere(status: int, outcome: str, url: str) -> Decision:
@@ -74,3 +104,9 @@ def _elsewhere(status: int, outcome: str, url: str) -> Decision:
     return (
         Decision(status=FOUND, outcome=outcome, url=url) if url else Decision(status=status, outcome=outcome)
     )
+
+
+def _led(link: LinkSnapshot, choice: Choice | None) -> Decision | None:
+    if choice is None:
+        return None
+    return Decision(link.status, click_event.REDIRECT, choice.url, rule=choice.rule, variant=choice.variant)

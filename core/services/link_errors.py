@@ -10,8 +10,8 @@ class LinkNotFound(Exception):
 
 
 class LinkRefused(Exception):
-    """A field can not be taken: `field` names it (title, notes, tags, campaign, domain, state, or a
-    setting), `message` says why."""
+    """A field can not be taken: `field` names it (title, notes, tags, campaign, domain, state, a setting, or a path
+    such as rules.0.url), `message` says why."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message)

@@ -6,12 +6,13 @@ from typing import Any, Literal
 from urllib.parse import unquote
 
 from sqlalchemy import ColumnElement, Select, Subquery, func, literal_column, select
-from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm import Session
 
 from core.db.models import Domain, Link, LinkTag, Tag
 from core.db.tracking import RollupTotal
 from core.domain.hosts import HostRefused, check_host
 from core.domain.urls import slug_key
+from core.services.link_saving import loaded
 
 Sort = Literal["created", "updated", "title", "clicks"]
 SORTS: tuple[Sort, ...] = ("created", "updated", "title", "clicks")
@@ -70,12 +71,8 @@ def find_links(session: Session, *, filter: LinkFilter, now: datetime) -> LinkPa
     pages = max(-(-total // size), 1)
     page = min(max(filter.page, 1), pages)
     ids = list(session.scalars(_ordered(wanted, filter, now).limit(size).offset((page - 1) * size)))
-    loaded = (Link.domain, Link.campaign, Link.owner, Link.tags)
     links = {
-        link.id: link
-        for link in session.scalars(
-            select(Link).where(Link.id.in_(ids)).options(*(selectinload(what) for what in loaded))
-        )
+        link.id: link for link in session.scalars(select(Link).where(Link.id.in_(ids)).options(*loaded()))
     }
     clicks = _clicks_of(session, ids, since=filter.since or now - CLICKS_OF, now=now)
     rows = [

@@ -9,16 +9,20 @@ from redis import Redis
 from sqlalchemy import Select, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
+from sqlalchemy.orm.interfaces import ORMOption
 
-from core.db.models import Domain, Link, LinkHistory
+from core.db.models import Domain, Link, LinkHistory, LinkRule
 from core.domain.urls import LONGEST_SLUG, new_slug, slug_key
 from core.services import audit, link_settings
 from core.services.actor import Actor
 from core.services.link_errors import LinkNotFound, SlugTaken, StaleVersion
+from core.services.link_rules import rules_json, split_json
 from core.services.publishing import announce_link, publish_now
 
 _UNIQUE_SLUG = "uq_links_domain_id_slug_key"
-_PUBLISHED = frozenset({"slug", "domain", "url", "state", "campaign_id", *link_settings.NAMES})
+_PUBLISHED = frozenset(
+    {"slug", "domain", "url", "state", "campaign_id", "rules", "split", *link_settings.NAMES}
+)
 _TRIES = 20
 
 
@@ -33,9 +37,15 @@ def undone_on_error(session: Session) -> Iterator[None]:
 
 
 def whole(link_id: int) -> Select[Link]:
-    """The query for one link with its domain, campaign, owner and tags."""
-    loaded = (Link.domain, Link.campaign, Link.owner, Link.tags)
-    return select(Link).where(Link.id == link_id).options(*(selectinload(what) for what in loaded))
+    """The query for one link with everything that belongs to it."""
+    return select(Link).where(Link.id == link_id).options(*loaded())
+
+
+def loaded() -> list[ORMOption]:
+    """Options of a query: with links come their domain, campaign, owner, tags, rules and variants."""
+    parts = (Link.domain, Link.campaign, Link.owner, Link.tags, Link.every_variant)
+    rules = selectinload(Link.every_rule).selectinload(LinkRule.every_variant)
+    return [*(selectinload(part) for part in parts), rules]
 
 
 def locked(session: Session, *, link_id: int, version: int | None, deleted_too: bool = False) -> Link:
@@ -146,6 +156,8 @@ def fields_of(link: Link) -> dict[str, object]:
         "campaign_id": link.campaign_id,
         "tags": sorted(tag.name for tag in link.tags),
         "state": link.state,
+        "rules": rules_json(link),
+        "split": split_json(link),
         **link_settings.settings_of(link),
     }
 

@@ -10,12 +10,17 @@ from sqlalchemy.orm import Session
 from core.db.models import Tag
 from core.services.link_errors import LinkRefused
 
-LONGEST_TITLE, LONGEST_NOTES, LONGEST_TAG, MOST_TAGS = 200, 4000, 50, 20
+LONGEST_TITLE, LONGEST_NAME, LONGEST_NOTES, LONGEST_TAG, MOST_TAGS = 200, 100, 4000, 50, 20
 
 
 def check_title(text: str) -> str:
     """One line without needless spaces, at most 200 characters. Raises LinkRefused."""
     return _checked("title", " ".join(text.split()), LONGEST_TITLE)
+
+
+def check_name(field: str, text: str) -> str:
+    """One line without needless spaces, at most 100 characters. Raises LinkRefused for `field`."""
+    return _checked(field, " ".join(text.split()), LONGEST_NAME)
 
 
 def check_notes(text: str) -> str:

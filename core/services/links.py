@@ -22,6 +22,13 @@ from core.services import domains
 from core.services.actor import Actor
 from core.services.link_errors import LinkNotFound, LinkRefused, SlugTaken, StaleVersion
 from core.services.link_list import LinkFilter, LinkPage, LinkRow, find_links
+from core.services.link_rules import (
+    RuleFields,
+    VariantFields,
+    put_rules,
+    put_split,
+    put_split_key,
+)
 from core.services.link_saving import (
     fields_of,
     flush,
@@ -44,9 +51,11 @@ __all__ = [
     "LinkPage",
     "LinkRefused",
     "LinkRow",
+    "RuleFields",
     "SlugRefused",
     "SlugTaken",
     "StaleVersion",
+    "VariantFields",
     "archive_link",
     "check_slug_free",
     "create_link",
@@ -77,6 +86,8 @@ def create_link(
     notes: str = "",
     campaign_id: int | None = None,
     tags: Sequence[str] = (),
+    rules: Sequence[RuleFields] = (),
+    split: Sequence[VariantFields] = (),
     redis: Redis | None = None,
     rng: random.Random | None = None,
     **settings: Unpack[LinkSettings],
@@ -95,6 +106,8 @@ def create_link(
             campaign_id=_campaign_id(session, campaign_id),
             owner_id=actor.id if actor.kind == "user" else None,
             tags=tag_rows(session, check_tags(tags)),
+            every_rule=[],
+            every_variant=[],
             state="live",
             fallback_url="",
             redirect_status=302,
@@ -111,6 +124,7 @@ def create_link(
             flush(session, link)
         else:
             flush_with_new_slug(session, link, rng or random.SystemRandom())
+        _put_targets(session, link, rules or UNSET, split or UNSET, rng)
         return save(session, link, actor=actor, now=now, action="create", redis=redis)
 
 
@@ -129,13 +143,17 @@ def edit_link(
     campaign_id: int | UnsetType | None = UNSET,
     tags: Sequence[str] | UnsetType = UNSET,
     state: str | UnsetType = UNSET,
+    rules: Sequence[RuleFields] | UnsetType = UNSET,
+    split: Sequence[VariantFields] | UnsetType = UNSET,
     redis: Redis | None = None,
+    rng: random.Random | None = None,
     **settings: Unpack[LinkSettings],
 ) -> Link:
     """Change the fields that are given; with `version`, only while it is still the link's version.
 
-    Saving what is already there changes nothing, the version included. `state` is live, paused or archived. Raises
-    LinkNotFound (deleted links too), StaleVersion, and what `create_link` raises.
+    Saving what is already there changes nothing, the version included. `state` is live, paused or archived; `rules` and
+    `split` replace those that are there. Raises LinkNotFound (deleted links too), StaleVersion, and what `create_link`
+    raises.
     """
     with undone_on_error(session):
         link = locked(session, link_id=link_id, version=version)
@@ -158,6 +176,7 @@ def edit_link(
                 link.tags = tag_rows(session, check_tags(tags))
             if state is not UNSET:
                 link.state = _state(state)
+            _put_targets(session, link, rules, split, rng)
             if settings:
                 put_settings(link, settings, own_hosts=domains.own_hosts(session))
         return save(
@@ -270,6 +289,24 @@ def _domain(session: Session, domain_id: int | None) -> Domain:
         text = "Add a domain first, in Settings." if domain_id is None else "There is no such domain."
         raise LinkRefused("domain", text)
     return row
+
+
+def _put_targets(
+    session: Session,
+    link: Link,
+    rules: Sequence[RuleFields] | UnsetType,
+    split: Sequence[VariantFields] | UnsetType,
+    rng: random.Random | None,
+) -> None:
+    if rules is UNSET and split is UNSET:
+        return
+    own_hosts = domains.own_hosts(session)
+    if rules is not UNSET:
+        put_rules(link, rules, own_hosts=own_hosts)
+    if split is not UNSET:
+        put_split(link, split, own_hosts=own_hosts)
+    put_split_key(link, rng or random.SystemRandom())
+    flush(session, link)  # new rules and variants have their ids, before history is written
 
 
 def _campaign_id(session: Session, campaign_id: int | None) -> int | None:

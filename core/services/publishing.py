@@ -25,6 +25,7 @@ from core.contracts.snapshot import put_script, revision_of
 from core.db.models import Campaign, Domain, Link
 from core.db.work import Outbox, snapshot_revision
 from core.domain.urls import ascii_url
+from core.services.link_targets import NO_TARGETS, Targets, targets_of
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,10 @@ def publish_link(engine: Engine, redis: Redis, *, domain_id: int, slug_key: str)
             .outerjoin(Campaign, Campaign.id == Link.campaign_id)
             .where(Link.domain_id == domain_id, Link.slug_key == slug_key)
         ).one_or_none()
-        return link_snapshot.encode(LinkSnapshot() if row is None else link_of(row), revision=revision)
+        if row is None:
+            return link_snapshot.encode(LinkSnapshot(), revision=revision)
+        targets = targets_of(connection, [row.id]).get(row.id, NO_TARGETS)
+        return link_snapshot.encode(link_of(row, targets), revision=revision)
 
     _publish(engine, redis, keys.link(domain_id, slug_key), read)
 
@@ -150,12 +154,15 @@ def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], N
     return links
 
 
-def link_of(row: Row[*tuple[Any, ...]]) -> LinkSnapshot:
-    """What the tracker must know of a link; `row` has at least the columns _OF_LINK."""
+def link_of(row: Row[*tuple[Any, ...]], targets: Targets) -> LinkSnapshot:
+    """What the tracker must know of a link, its rules and split included; `row` has at least the columns _OF_LINK."""
     return LinkSnapshot(
         link_id=row.id,
         state=_STATES[row.state],
         url=ascii_url(row.url),
+        rules=targets.rules,
+        split=targets.split,
+        split_key=targets.split_key,
         starts_ms=_ms(row.starts_at),
         expires_ms=_ms(row.expires_at),
         fallback_url=ascii_url(row.fallback_url),
@@ -276,9 +283,11 @@ def _write_links(
     rows = connection.execute(every.execution_options(yield_per=_BATCH))
     script, done = redis.register_script(_script()), 0
     for batch in rows.partitions():
+        targets = targets_of(connection, [row.id for row in batch])
         with redis.pipeline(transaction=False) as pipe:
             for row in batch:
-                framed = link_snapshot.encode(link_of(row), revision=revision)
+                snapshot = link_of(row, targets.get(row.id, NO_TARGETS))
+                framed = link_snapshot.encode(snapshot, revision=revision)
                 script(
                     keys=[keys.link(row.domain_id, row.slug_key)], args=[framed, keys.CHANGED], client=pipe
                 )

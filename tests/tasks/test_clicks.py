@@ -9,12 +9,14 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.orm import Session
 
+from core import geo
 from core.config import Settings
 from core.contracts.click_event import GONE, ClickEvent, encode
+from core.db.reports import breakdown
 from core.db.visitor_keys import VisitorKeys, forget_visitors
 from core.domain.visitors import KEPT_DAYS
-from tasks import geo
 from tasks.clicks import make_handler
 from tasks.registry import REGISTRY
 from tests.core.db.samples import NOW, click_id, raw_clicks, rows
@@ -110,6 +112,23 @@ def test_it_asks_again_who_is_a_robot(
     handle(settings, engine, [encode(event(**fields))])
     (row,) = raw_clicks(engine)
     assert (row["bot_reason"], row["door_bot"], row["is_unique"]) == (reason, door, not reason)
+
+
+def test_it_stores_and_counts_what_led_a_click(settings: Settings, engine: Engine) -> None:
+    led = [event(tail=n, rule=5, variant=n % 2 + 8, ip=f"203.0.{n}.1") for n in range(3)]
+    impossible = event(tail=9, rule=-1)
+    assert handle(settings, engine, [*map(encode, led), encode(impossible), encode(event(tail=4))]) == {
+        3: "poison"
+    }
+    assert sorted((row["rule"], row["variant"]) for row in raw_clicks(engine)) == [
+        *(("", ""), ("5", "8"), ("5", "8"), ("5", "9"))
+    ]
+    with Session(engine) as session:
+        for kind, expected in (("rule", {"5": 3, "": 1}), ("variant", {"8": 2, "9": 1, "": 1})):
+            found = breakdown(
+                session, link_id=1, kind=kind, first_day=NOW.date(), last_day=NOW.date() + timedelta(days=1)
+            )
+            assert {row.value: row.clicks for row in found.rows} == expected
 
 
 def test_it_names_what_must_be_a_dead_letter_and_stores_the_others(

@@ -3,7 +3,7 @@ with stored as (
     insert into clicks (
         id, link_id, revision, visitor, outcome, is_unique, is_head, bot_reason, door_bot,
         user_agent, browser, os, device, language, country, referrer_host, referrer,
-        utm_source, utm_medium, utm_campaign, utm_content, utm_term, source, ip, query
+        utm_source, utm_medium, utm_campaign, utm_content, utm_term, rule, variant, source, ip, query
     )
     select *
     from unnest(
@@ -13,7 +13,8 @@ with stored as (
         cast(:user_agent as int[]), cast(:browser as int[]), cast(:os as int[]), cast(:device as int[]),
         cast(:language as int[]), cast(:country as int[]), cast(:referrer_host as int[]), cast(:referrer as int[]),
         cast(:utm_source as int[]), cast(:utm_medium as int[]), cast(:utm_campaign as int[]),
-        cast(:utm_content as int[]), cast(:utm_term as int[]), cast(:source as int[]), cast(:ip as inet[]), cast(:query as text[])
+        cast(:utm_content as int[]), cast(:utm_term as int[]), cast(:rule as int[]), cast(:variant as int[]),
+        cast(:source as int[]), cast(:ip as inet[]), cast(:query as text[])
     )
     on conflict do nothing
     returning id

@@ -34,6 +34,8 @@ def test_it_makes_a_link(api: Caller, db: Session, domain: Domain, valkey: Redis
         "state": "live",
         "campaign_id": None,
         "tags": ["sale", "tv"],
+        "rules": [],
+        "split": [],
         "owner_id": None,
         "starts_at": None,
         "expires_at": None,

@@ -13,7 +13,7 @@ import pytest
 from core.contracts import click_event, domain_snapshot, keys, link_snapshot, snapshot, task_message
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import GONE, LinkSnapshot
+from core.contracts.link_snapshot import GONE, Condition, LinkSnapshot, Rule, Variant
 from core.contracts.snapshot import NewerSchema, body_of, frame, revision_of
 from core.contracts.task_message import TaskMessage
 
@@ -36,6 +36,43 @@ CLICK = ClickEvent(
     purpose="prefetch",
 )
 
+LED = msgspec.structs.replace(CLICK, outcome="redirect", rule=70_000, variant=3)
+LINK = LinkSnapshot(
+    link_id=12,
+    url="https://example.com/a?b=c",
+    rules=(
+        Rule(
+            id=70_000,
+            conditions=(
+                Condition("country", values=("BR", "PT")),
+                Condition("query", is_not=True, name="q", values=("",)),
+                Condition("time", values=("22:00-06:00",), zone="America/Sao_Paulo", weekdays=("fri",)),
+            ),
+            url="https://example.com/br",
+        ),
+        Rule(
+            id=2,
+            conditions=(Condition("robot"),),
+            split=(Variant(id=3, url="https://a", weight=7), Variant(id=4, url="https://b")),
+        ),
+    ),
+    split=(Variant(id=5, url="https://c", weight=10_000), Variant(id=6, url="https://d")),
+    split_key=bytes(range(16)),
+)
+WHOLE = msgspec.structs.replace(
+    LINK,
+    state=GONE,
+    starts_ms=-1,
+    expires_ms=1764230400000,
+    fallback_url="https://example.com/over",
+    status=307,
+    no_referrer=True,
+    pass_query=False,
+    click_id_param="subid",
+    campaign_id=3,
+    campaign="Black Friday",
+)
+
 Case = tuple[str, Any, Callable[[Any], bytes], Callable[[bytes], Any]]
 
 
@@ -48,41 +85,14 @@ def domain_bytes(value: DomainSnapshot) -> bytes:
 
 
 CASES: list[Case] = [
+    ("link_snapshot_v1_wide", WHOLE, link_bytes, link_snapshot.decode),
     (
-        "link_snapshot_v1",
-        LinkSnapshot(link_id=12, url="https://example.com/a?b=c", state=GONE),
+        "link_snapshot_v1_wide_least",
+        LinkSnapshot(link_id=1, url="http://a"),
         link_bytes,
         link_snapshot.decode,
     ),
-    ("link_snapshot_v1_least", LinkSnapshot(link_id=1, url="http://a"), link_bytes, link_snapshot.decode),
-    (
-        "link_snapshot_v1_window",
-        LinkSnapshot(
-            link_id=12,
-            url="https://example.com/a",
-            starts_ms=-1,
-            expires_ms=1764230400000,
-            fallback_url="https://example.com/over",
-            status=307,
-            no_referrer=True,
-        ),
-        link_bytes,
-        link_snapshot.decode,
-    ),
-    (
-        "link_snapshot_v1_query",
-        LinkSnapshot(
-            link_id=12,
-            url="https://example.com/?c={campaign}",
-            pass_query=False,
-            click_id_param="subid",
-            campaign_id=3,
-            campaign="Black Friday",
-        ),
-        link_bytes,
-        link_snapshot.decode,
-    ),
-    ("link_snapshot_v1_tombstone", LinkSnapshot(), link_bytes, link_snapshot.decode),
+    ("link_snapshot_v1_wide_tombstone", LinkSnapshot(), link_bytes, link_snapshot.decode),
     (
         "domain_snapshot_v1",
         DomainSnapshot(domain_id=7, host="go.example.com", case_sensitive=True, brand="Padaria é"),
@@ -127,6 +137,7 @@ CASES: list[Case] = [
         click_event.encode,
         click_event.decode,
     ),
+    ("click_event_v1_led", LED, click_event.encode, click_event.decode),
     (
         "task_message_v1",
         TaskMessage(
@@ -142,12 +153,44 @@ CASES: list[Case] = [
     ("task_message_v1_least", TaskMessage(id="a", task="t"), task_message.encode, task_message.decode),
 ]
 
-
 OLDER: list[tuple[str, Any, Callable[[bytes], Any]]] = [
     ("click_event_v1", CLICK, click_event.decode),
     ("click_event_v1_least", ClickEvent(id=CLICK_ID, link_id=1), click_event.decode),
+    (
+        "link_snapshot_v1",
+        LinkSnapshot(link_id=12, url="https://example.com/a?b=c", state=GONE),
+        link_snapshot.decode,
+    ),
+    ("link_snapshot_v1_least", LinkSnapshot(link_id=1, url="http://a"), link_snapshot.decode),
+    ("link_snapshot_v1_ruled", LINK, link_snapshot.decode),
+    (
+        "link_snapshot_v1_window",
+        LinkSnapshot(
+            link_id=12,
+            url="https://example.com/a",
+            starts_ms=-1,
+            expires_ms=1764230400000,
+            fallback_url="https://example.com/over",
+            status=307,
+            no_referrer=True,
+        ),
+        link_snapshot.decode,
+    ),
+    (
+        "link_snapshot_v1_query",
+        LinkSnapshot(
+            link_id=12,
+            url="https://example.com/?c={campaign}",
+            pass_query=False,
+            click_id_param="subid",
+            campaign_id=3,
+            campaign="Black Friday",
+        ),
+        link_snapshot.decode,
+    ),
+    ("link_snapshot_v1_tombstone", LinkSnapshot(), link_snapshot.decode),
 ]
-"""Written before an event had more than 15 fields, with a shorter head."""
+"""Written before an event or a snapshot had more than 15 fields, with a shorter head."""
 
 
 @pytest.mark.parametrize(("name", "value", "decode"), OLDER, ids=[case[0] for case in OLDER])

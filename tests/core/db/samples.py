@@ -57,17 +57,8 @@ def raw_clicks(engine: Engine) -> list[dict[str, Any]]:
     words = dict(rows(engine, "select id, value from dictionaries"))
     with engine.connect() as connection:
         found = connection.execute(text("select * from clicks order by id")).mappings().all()
-    names = (
-        "country",
-        "device",
-        "browser",
-        "os",
-        "language",
-        "referrer_host",
-        "bot_reason",
-        "door_bot",
-        "source",
-    )
+    names = ("country", "device", "browser", "os", "language", "referrer_host", "bot_reason", "door_bot")
+    names += ("source", "rule", "variant")
     utm = tuple(f"utm_{name}" for name in ("source", "medium", "campaign", "content", "term"))
     return [{**row, **{name: words.get(row[name], "") for name in (*names, *utm)}} for row in found]
 

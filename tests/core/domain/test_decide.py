@@ -76,7 +76,7 @@ def test_it_sends_visitors_elsewhere(link: LinkSnapshot, domain: DomainSnapshot,
 
 
 def test_it_walks_named_steps_in_order() -> None:
-    assert [step.__name__ for step in STEPS] == ["known", "active", "started", "unexpired"]
+    assert [step.__name__ for step in STEPS] == ["known", "active", "started", "unexpired", "rule", "variant"]
 
 
 _ms = st.none() | st.integers(-10, 10)

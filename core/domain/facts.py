@@ -1,0 +1,134 @@
+"""What rules may ask about a visit. Each fact is computed when a rule first asks for it, and never twice."""
+
+from collections.abc import Callable
+from socket import AF_INET, AF_INET6, inet_pton
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_plus
+
+from core.domain.languages import first_language
+from core.domain.referrers import referrer_host
+
+if TYPE_CHECKING:
+    from core.domain.agents import Agent
+
+_MAPPED = 0xFFFF
+"""The first 96 bits of an IPv4 address that travels as IPv6."""
+
+
+class Facts:
+    """One visit as rules see it. `now_ms` is the click's time in ms since 1970; `door_bot` the reason to take the
+    visitor for a robot ("" for a person); `country_of` looks an address up ("" where it is not known).
+
+    Plain properties, not cached ones: those take a lock on Python 3.11, which costs more than most facts."""
+
+    __slots__ = (
+        "_address",
+        "_agent",
+        "_country",
+        "_country_of",
+        "_host",
+        "_language",
+        "_parameters",
+        "_query",
+        "_referrer",
+        "_spoken",
+        "door_bot",
+        "ip",
+        "link_id",
+        "now_ms",
+        "user_agent",
+    )
+
+    def __init__(
+        self,
+        *,
+        link_id: int,
+        now_ms: int,
+        ip: str = "",
+        user_agent: str = "",
+        query: str = "",
+        referrer: str = "",
+        host: str = "",
+        language: str = "",
+        door_bot: str = "",
+        country_of: Callable[[str], str] = lambda ip: "",
+    ) -> None:
+        self.link_id = link_id
+        self.now_ms = now_ms
+        self.ip = ip
+        self.user_agent = user_agent
+        self.door_bot = door_bot
+        self._query = query
+        self._referrer = referrer
+        self._host = host
+        self._language = language
+        self._country_of = country_of
+        self._agent: Agent | None = None
+        self._country: str | None = None
+        self._spoken: str | None = None
+        self._parameters: dict[str, list[str]] | None = None
+        self._address: tuple[int, int] | None = None
+
+    @property
+    def agent(self) -> "Agent":
+        """Browser, system and device. The parser is only loaded by a process that needs it (0.3 s, once)."""
+        if self._agent is None:
+            from core.domain.agents import read_agent
+
+            self._agent = read_agent(self.user_agent)
+        return self._agent
+
+    @property
+    def country(self) -> str:
+        """The ISO code, "BR"; "" where it is not known."""
+        if self._country is None:
+            self._country = self._country_of(self.ip) if self.ip else ""
+        return self._country
+
+    @property
+    def language(self) -> str:
+        """The first language that the browser asks for, "pt-BR"."""
+        if self._spoken is None:
+            self._spoken = first_language(self._language)
+        return self._spoken
+
+    @property
+    def referrer_host(self) -> str:
+        """The referring host, without `www.`; "" for a visitor who typed the address."""
+        return referrer_host(self._referrer, own_host=self._host)  # which remembers
+
+    @property
+    def parameters(self) -> dict[str, list[str]]:
+        """The query's parameters, decoded, each with all its values."""
+        if self._parameters is None:
+            self._parameters = _parameters(self._query)
+        return self._parameters
+
+    @property
+    def address(self) -> tuple[int, int]:
+        """The family, 4 or 6, and the visitor's address as a number; an IPv4 one that travels as IPv6 is an IPv4 one.
+        (0, 0) where none is known."""
+        if self._address is None:
+            self._address = _address(self.ip)
+        return self._address
+
+
+def _parameters(query: str) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for part in query.split("&"):
+        name, _, value = part.partition("=")
+        if "%" in part or "+" in part:
+            name, value = unquote_plus(name), unquote_plus(value)
+        if part:
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def _address(ip: str) -> tuple[int, int]:
+    try:
+        if ":" not in ip:
+            return 4, int.from_bytes(inet_pton(AF_INET, ip), "big")
+        number = int.from_bytes(inet_pton(AF_INET6, ip), "big")
+    except (OSError, ValueError):
+        return 0, 0
+    return (4, number & 0xFFFFFFFF) if number >> 32 == _MAPPED else (6, number)

@@ -1,0 +1,35 @@
+"""The country of a visitor, for links whose rules ask for it."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from core.geo import Countries
+
+_LOOK_EVERY_S = 60.0
+"""How often the file is looked at: the operator may replace it at any time."""
+
+
+class Lookup:
+    """Looks countries up in the operator's MMDB file, which is opened when first asked for: most trackers never are."""
+
+    def __init__(self, path: Path | None) -> None:
+        self._path = path
+        self._countries: Countries | None = None
+        self._look_at = 0.0
+
+    def of(self, ip: str) -> str:
+        """The ISO code of an address's country, "BR"; "" where it is not known, or no file is set."""
+        if self._path is None:
+            return ""
+        now = time.monotonic()
+        if self._countries is None:
+            from core.geo import Countries
+
+            self._countries = Countries(self._path)
+            self._look_at = now
+        if now >= self._look_at:
+            self._countries.refresh()
+            self._look_at = now + _LOOK_EVERY_S
+        return self._countries.of(ip)
