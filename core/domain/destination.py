@@ -97,7 +97,7 @@ def is_plain(url: str) -> bool:
 
 def source_of(query: str, source_param: str) -> str:
     """The private source tag in a visitor's query, decoded: the first one that says something; "" for none."""
-    if source_param:
+    if source_param and (f"{source_param}=" in query or "%" in query or "+" in query):
         for name, text in map(_named, query.split("&")):
             if name == source_param and (source := unquote_plus(text.partition("=")[2]).strip()):
                 return source[:LONGEST_SOURCE]
@@ -160,13 +160,16 @@ def _is_click_id(found: "re.Match[str]") -> bool:
 
 def _named(text: str) -> tuple[str, str]:
     """A parameter with its name decoded, so that two spellings of a name are one."""
-    return unquote_plus(text.partition("=")[0]), text
+    name = text.partition("=")[0]
+    return unquote_plus(name) if "%" in name or "+" in name else name, text
 
 
 def _passed(query: str, stripped: frozenset[str]) -> list[tuple[str, str]]:
     if len(query) >= LONGEST_PASSED:
         query = query[:LONGEST_PASSED].rpartition("&")[0]
     parts = [_named(text) for text in query.split("&") if text]
+    if _UNFIT.search(query) is None:
+        return [part for part in parts if part[0] not in stripped]
     return [(name, _UNFIT.sub(_encoded, text)) for name, text in parts if name not in stripped]
 
 
