@@ -227,8 +227,9 @@ async def test_it_keeps_what_it_had_when_a_snapshot_can_not_be_read(
 
 
 async def test_it_commits_many_clicks_in_few_groups(client: Client, publisher: Publisher) -> None:
-    # the link is at hand: a busy machine may take longer than its bound
-    await client.get("/sale", headers=BROWSER)
+    await client.get(
+        "/sale", headers=BROWSER
+    )  # the link is at hand: a busy machine may take longer than its bound
     answers = await asyncio.gather(*(client.get("/sale", headers=BROWSER) for _ in range(199)))
     assert {answer.status_code for answer in answers} == {302}
     assert len(await publisher.kept(200)) == 200
