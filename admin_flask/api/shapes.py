@@ -35,9 +35,7 @@ def link_json(link: Link) -> dict[str, Any]:
         "split": split_json(link),
         "owner_id": link.owner_id,
         **settings_of(link),
-        "warnings": [
-            f"{macro} is no macro: it is left out of the address." for macro in unknown_macros(link.url)
-        ],
+        "warnings": _warnings(link),
         "version": link.version,
         "created_at": link.created_at.isoformat(),
         "updated_at": link.updated_at.isoformat(),
@@ -120,6 +118,14 @@ def click_json(click: ClickRow) -> dict[str, Any]:
         "referrer_host": click.referrer_host,
         "source": click.source,
     }
+
+
+def _warnings(link: Link) -> list[str]:
+    """What looks like a macro in any destination and is none, each once."""
+    variants = [variant for split in (link.split, *(rule.split for rule in link.rules)) for variant in split]
+    urls = [link.url, *(rule.url for rule in link.rules), *(variant.url for variant in variants)]
+    macros = dict.fromkeys(macro for url in urls for macro in unknown_macros(url))
+    return [f"{macro} is no macro: it is left out of the address." for macro in macros]
 
 
 def _in(moment: datetime, zone: ZoneInfo) -> str:

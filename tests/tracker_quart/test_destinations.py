@@ -6,7 +6,7 @@ import pytest
 from quart.typing import TestClientProtocol as Client
 
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import LinkSnapshot
+from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
 from tests.tracker_quart.conftest import CHROME, Publisher
 
 BROWSER = {
@@ -79,6 +79,70 @@ async def test_it_adds_the_click_id_that_it_keeps(client: Client, publisher: Pub
         307,
         f"https://a.example/?subid={UUID(bytes=click.id)}",
     )
+
+
+_PAIR = (Variant(id=2, url="https://b.example/{slug}?v=1"), Variant(id=3, url="https://b.example/{slug}?v=1"))
+
+
+@pytest.mark.parametrize(
+    ("rules", "split", "rule", "has_variant"),
+    [
+        ((Rule(id=1, conditions=(Condition("query", name="vip"),), url=_PAIR[0].url),), _PAIR, 1, False),
+        ((Rule(id=1, conditions=(Condition("query", name="vip"),), split=_PAIR),), (), 1, True),
+        (
+            (Rule(id=1, conditions=(Condition("query", name="other"),), url="https://c.example/"),),
+            _PAIR,
+            0,
+            True,
+        ),
+    ],
+    ids=["rule", "split of a rule", "split"],
+)
+async def test_it_treats_what_a_rule_or_split_chose_as_the_links_own_destination(
+    client: Client,
+    publisher: Publisher,
+    rules: tuple[Rule, ...],
+    split: tuple[Variant, ...],
+    rule: int,
+    has_variant: bool,
+) -> None:
+    publisher.link(
+        "r",
+        LinkSnapshot(
+            link_id=63,
+            url="https://a.example/",
+            status=307,
+            no_referrer=True,
+            click_id_param="subid",
+            rules=rules,
+            split=split,
+            split_key=b"k" * 16,
+        ),
+    )
+    answer = await client.get("/r?vip=1&s=mail&utm_source=web&subid=forged", headers=BROWSER)
+    (click,) = await publisher.kept(1)
+    wanted = f"https://b.example/r?v=1&subid={UUID(bytes=click.id)}&vip=1&utm_source=web"
+    assert (answer.status_code, answer.headers["location"]) == (307, wanted)
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert (click.rule, click.variant in (2, 3)) == (rule, has_variant)
+    assert (click.outcome, click.source, click.landing_utm) == ("redirect", "mail", "utm_source=web")
+
+
+async def test_it_asks_no_rule_outside_the_links_time(client: Client, publisher: Publisher) -> None:
+    rules = (Rule(id=1, conditions=(Condition("query", name="vip"),), url="https://b.example/"),)
+    over = LinkSnapshot(
+        link_id=64,
+        url="https://a.example/",
+        expires_ms=1,
+        fallback_url="https://c.example/",
+        rules=rules,
+        split=_PAIR,
+    )
+    publisher.link("t", over)
+    answer = await client.get("/t?vip=1", headers=BROWSER)
+    assert answer.headers["location"] == "https://c.example/"
+    (click,) = await publisher.kept(1)
+    assert (click.outcome, click.rule, click.variant) == ("expired", 0, 0)
 
 
 async def test_it_passes_nothing_to_a_fallback(client: Client, publisher: Publisher) -> None:

@@ -45,6 +45,14 @@ def test_it_sets_reads_and_changes_them(api: Caller) -> None:
     assert api.patch(path, rules=[], split=[]).get_json()["rules"] == []
 
 
+def test_it_warns_of_macros_that_are_none_wherever_they_stand(api: Caller) -> None:
+    urls = [f"https://example.com/?a={{click_id}}&b={{{name}}}" for name in ("sky", "sea", "sun", "sky")]
+    split = [{"url": urls[1], "weight": 1}, {"url": urls[2], "weight": 1}]
+    rules = [{"conditions": [ON_PHONE], "url": urls[3]}, {"conditions": [ON_PHONE], "split": split}]
+    made = api.post("/links", url=urls[0], slug="a", rules=rules).get_json()
+    assert [warning.split()[0] for warning in made["warnings"]] == ["{sky}", "{sea}", "{sun}"]
+
+
 @pytest.mark.parametrize(
     ("fields", "wrong"),
     [
