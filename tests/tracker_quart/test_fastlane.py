@@ -127,7 +127,7 @@ async def test_it_closes_on_those_who_take_for_ever(
 
 async def test_it_reads_no_more_than_it_can_answer(lane: tuple[FastLane, int], publisher: Publisher) -> None:
     """A client that never reads its answers: after a while nothing is taken from it, and no memory grows."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", lane[1], limit=1 << 10)
+    reader, writer = await asyncio.open_connection("127.0.0.1", lane[1], limit=1 << 13)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     request = GET.replace(b"?n=%d", b"?" + b"q" * 2000)
     sent = 0
