@@ -22,7 +22,7 @@ class ProfileForm(PageForm):
         _l("Name"),
         [
             DataRequired(_l("Type your name.")),
-            Length(max=200, message=_l("A name has at most 200 characters.")),
+            Length(max=100, message=_l("A name has at most 100 characters.")),
         ],
         filters=[strip],
         render_kw={"autocomplete": "name"},
