@@ -30,7 +30,7 @@ def test_it_changes_name_and_zone(sit_down: Sit, db: Session) -> None:
     ("fields", "words"),
     [
         ({"name": " ", "time_zone": ""}, "Type your name."),
-        ({"name": "x" * 201, "time_zone": ""}, "at most 200"),
+        ({"name": "x" * 101, "time_zone": ""}, "at most 100"),
         ({"name": "Marina", "time_zone": "Mars/Base"}, "Not a valid choice"),
     ],
 )
