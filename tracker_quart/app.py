@@ -9,7 +9,7 @@ from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException
 
 from core.config import Settings
-from tracker_quart.pages import Answer
+from tracker_quart.answers import Answer
 from tracker_quart.service import Service
 from tracker_quart.visit import read_visit
 

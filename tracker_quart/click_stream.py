@@ -3,14 +3,15 @@
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.resources import files
-from typing import Any
 
 import msgspec
-from redis.exceptions import NoScriptError
+from redis.exceptions import ResponseError
 
 from core.contracts import click_event, keys
 from core.observe import GROUPS
+from tracker_quart.pipeline import Pipeline, packed
 
 _HOUR_MS = 3_600_000
 
@@ -25,27 +26,39 @@ class Click(msgspec.Struct, frozen=True, gc=False):
 class ClickStream:
     """Adds groups to the stream of clicks, and to the books' count of accepted clicks, by the commit script."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
-        self._script = files("core.contracts").joinpath("commit_clicks.lua").read_text(encoding="utf-8")
-        self._sha = hashlib.sha1(self._script.encode("utf-8"), usedforsecurity=False).hexdigest()
+    def __init__(self, pipeline: Pipeline) -> None:
+        self._pipeline = pipeline
+        script = files("core.contracts").joinpath("commit_clicks.lua").read_bytes()
+        sha = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode("ascii")
+        names = (b"2", keys.stream("track").encode("ascii"), keys.ACCEPTED.encode("ascii"))
+        self._by_sha = (b"EVALSHA", sha, *names)
+        self._by_text = (b"EVAL", script, *names)
 
     async def add(self, clicks: Sequence[Click]) -> None:
         """Return once Redis has acknowledged every click of the group.
 
-        Raises what the client raises; then it is unknown whether they were added, and adding them again does no harm.
+        Raises RedisError or OSError; then it is unknown whether they were added, and adding them again does no harm.
         """
         hours = _hours([click.id for click in clicks])
-        arguments: list[bytes | str | int] = [len(hours)]
+        arguments = [b"%d" % len(hours)]
         for hour, count in hours.items():
-            arguments += (click_event.hour_name(hour * _HOUR_MS), count)
+            arguments += (_hour_name(hour), b"%d" % count)
         arguments += [click.data for click in clicks]
-        names = (keys.stream("track"), keys.ACCEPTED)
         try:
-            await self._client.evalsha(self._sha, 2, *names, *arguments)
-        except NoScriptError:  # a new or emptied server; EVAL keeps the script there
-            await self._client.eval(self._script, 2, *names, *arguments)
+            await self._run(self._by_sha, arguments)
+        except ResponseError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+            await self._run(self._by_text, arguments)  # a new or emptied server; EVAL keeps the script there
         GROUPS.inc()
+
+    async def _run(self, start: tuple[bytes, ...], arguments: list[bytes]) -> None:
+        await self._pipeline.ask(packed((*start, *arguments), count=len(start) + len(arguments)))
+
+
+@lru_cache(maxsize=64)
+def _hour_name(hour: int) -> bytes:
+    return click_event.hour_name(hour * _HOUR_MS).encode("ascii")
 
 
 def _hours(ids: Sequence[bytes]) -> dict[int, int]:

@@ -1,6 +1,6 @@
 """Group commit: the answer leaves after its click is safe, and a hundred clicks at once cost one round trip.
 
-While one group travels to Redis the next one gathers; there is no timer and no added wait. Redis slow or away: the
+While groups travel to Redis the next one gathers; there is no timer and no added wait. Redis slow or away: the
 group goes to the spool on disk instead. An answered click is a kept click; where even the disk refuses, the visitor
 is still redirected, and the loss is counted and logged.
 """
@@ -18,6 +18,10 @@ PATIENCE_S = 0.1
 """How long visitors wait for Redis before their clicks go to disk."""
 
 LARGEST_GROUP = 500
+MOST_TRAVELLING = 4
+"""Groups on their way at a time. With one, the process would rest while Redis writes to its disk; with many, groups are
+small, and each costs Redis a write of its own."""
+
 MOST_PENDING = 20_000
 
 log = logger(__name__)
@@ -31,7 +35,9 @@ class ClickLog:
         self._spool = spool
         self._breaker = breaker
         self._pending: deque[tuple[Click, Callable[[], None]]] = deque()
-        self._flusher: asyncio.Task[None] | None = None
+        self._travelling: set[asyncio.Task[None]] = set()
+        self._is_gathering = False
+        self._loop = asyncio.get_running_loop()
         self._in_redis, self._on_disk, self._lost = (
             CLICKS.labels(name) for name in ("redis", "spool", "lost")
         )
@@ -53,26 +59,43 @@ class ClickLog:
             then()
             return
         self._pending.append((click, then))
-        if self._flusher is None:
-            self._flusher = asyncio.create_task(self._flush())
+        if not self._is_gathering and len(self._travelling) < MOST_TRAVELLING:
+            self._gather()
 
     async def close(self) -> None:
         """Return once every click that was taken is kept."""
-        while self._flusher is not None:
-            await asyncio.wait([self._flusher])
+        while self._travelling or self._pending:
+            await (asyncio.wait(self._travelling) if self._travelling else asyncio.sleep(0))
 
-    async def _flush(self) -> None:
-        try:
-            while self._pending:
-                group = [self._pending.popleft() for _ in range(min(len(self._pending), LARGEST_GROUP))]
-                await self._keep([click for click, _ in group])
-                for _, then in group:
-                    try:
-                        then()
-                    except Exception:  # one visitor's trouble must not keep the others waiting
-                        log.exception("answer.failed")
-        finally:
-            self._flusher = None
+    def _gather(self) -> None:
+        """Send a group after everything that has come by now was read."""
+        self._is_gathering = True
+        self._loop.call_soon(self._send)
+
+    def _send(self) -> None:
+        self._is_gathering = False
+        pending = self._pending
+        if len(pending) <= LARGEST_GROUP:
+            group = list(pending)
+            pending.clear()
+        else:
+            group = [pending.popleft() for _ in range(LARGEST_GROUP)]
+        task = self._loop.create_task(self._carry(group))
+        self._travelling.add(task)
+        task.add_done_callback(self._arrived)
+
+    def _arrived(self, task: "asyncio.Task[None]") -> None:
+        self._travelling.discard(task)
+        if self._pending and not self._is_gathering:
+            self._gather()
+
+    async def _carry(self, group: "list[tuple[Click, Callable[[], None]]]") -> None:
+        await self._keep([click for click, _ in group])
+        for _, then in group:
+            try:
+                then()
+            except Exception:  # one visitor's trouble must not keep the others waiting
+                log.exception("answer.failed")
 
     async def _keep(self, clicks: list[Click]) -> None:
         if self._breaker.allows:

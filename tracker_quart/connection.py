@@ -8,8 +8,10 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, cast
 
+import msgspec
+
 from core.observe import logger
-from tracker_quart.pages import Answer
+from tracker_quart.answers import Answer
 from tracker_quart.request_head import may_become_plain
 
 if TYPE_CHECKING:
@@ -38,24 +40,22 @@ FAILED = Answer(
 log = logger(__name__)
 
 
-class Turn:
+class Turn(msgspec.Struct, eq=False):
     """A request's place in the order of answers."""
 
-    __slots__ = ("_connection", "closes", "data", "method")
-
-    def __init__(self, connection: "Connection", method: str, *, closes: bool) -> None:
-        self._connection = connection
-        self.method = method
-        self.closes = closes
-        self.data: bytes | None = None
+    connection: "Connection"
+    is_head: bool
+    closes: bool
+    data: bytes | None = None
 
     def reply(self, answer: Answer) -> None:
         """Send the answer as soon as those before it are sent."""
-        connection = self._connection
+        connection = self.connection
         lane = connection.lane
         drains = lane.service.draining and connection.is_last(self)
-        self.data = lane.bytes_of(answer, method=self.method, closes=self.closes, drains=drains)
-        self.closes = self.closes or drains
+        self.data = lane.bytes_of(answer, self, drains=drains)
+        if drains:
+            self.closes = True
         connection.speak()
 
 
@@ -92,15 +92,14 @@ class Connection(asyncio.Protocol):
         self.lane.connections.discard(self)
 
     def data_received(self, data: bytes) -> None:
-        if (
+        if (  # one whole request, as nearly always: no need to look at all that may be
             not (self._turns or self._buffer or self._paused)
             and data.find(b"\r\n\r\n") == len(data) - 4 <= LONGEST_HEAD - 4
             and self._take(data, is_last=True)
         ):
-            self._head_begun = (
-                False  # one whole request, as nearly always: no need to look at all that may be
-            )
-            self.deadline = math.inf if self._turns else self.lane.now + KEEP_ALIVE_S
+            self._head_begun = False
+            if self._turns:
+                self.deadline = math.inf
             return
         self._buffer = self._buffer + data if self._buffer else data
         self._work()
@@ -202,7 +201,7 @@ class Connection(asyncio.Protocol):
             return False
         self._requests += 1
         visit = asked.visit
-        turn = Turn(self, visit.method, closes=asked.closes or self._requests >= KEEP_ALIVE_REQUESTS)
+        turn = Turn(self, visit.method == "HEAD", asked.closes or self._requests >= KEEP_ALIVE_REQUESTS)
         self._turns.append(turn)
         try:
             later = self.lane.service.redirector.begin(visit, turn.reply)

@@ -13,9 +13,9 @@ from typing import Any
 from wsgiref.handlers import format_date_time
 
 from core.observe import logger
+from tracker_quart.answers import Answer, head_of
 from tracker_quart.connection import FAILED, Connection, Turn
 from tracker_quart.contact import end
-from tracker_quart.pages import Answer
 from tracker_quart.request_head import HeadReader
 from tracker_quart.service import Service
 
@@ -23,8 +23,8 @@ HANDED_OVER_REQUESTS = 10
 """Answers of Hypercorn after which a connection that was given to it is closed, to start in the lane again."""
 
 _SWEEP_S = 1.0
-_CLOSE = "Connection: close\r\n"  # as h11 writes it
-_DRAINS = "connection: close\r\n"
+_CLOSE = b"Connection: close\r\n"  # as h11 writes it
+_DRAINS = b"connection: close\r\n"
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]
 """What talks to a client over streams: Hypercorn's stack."""
@@ -44,7 +44,7 @@ class FastLane:
         self.ending = False
         self.now = asyncio.get_running_loop().time()
         self._talk = talk
-        self._date_of, self._date = 0, ""
+        self._date_of, self._date = 0, b""
         self._waiting: set[asyncio.Task[None]] = set()
 
     @property
@@ -93,15 +93,17 @@ class FastLane:
 
         _remember(self._waiting, wait())
 
-    def bytes_of(self, answer: Answer, *, method: str, closes: bool, drains: bool) -> bytes:
+    def bytes_of(self, answer: Answer, turn: Turn, *, drains: bool) -> bytes:
         """An answer as Hypercorn would send the Quart route's: the same bytes, in the same order."""
-        draining = _DRAINS if drains and not closes else ""
-        lines = "".join([f"{name}: {value}\r\n" for name, value in answer.headers])
         second = int(time.time())
         if second != self._date_of:
-            self._date_of, self._date = second, f"date: {format_date_time(second)}\r\n"
-        head = f"HTTP/1.1 {answer.status} \r\n{lines}{draining}{self._date}{_CLOSE if closes else ''}\r\n"
-        return head.encode("latin-1") + (b"" if method == "HEAD" else answer.body)
+            self._date_of, self._date = second, f"date: {format_date_time(second)}\r\n".encode("ascii")
+        head = answer.head or head_of(answer)
+        if turn.closes:
+            head = b"".join((head, self._date, _CLOSE, b"\r\n"))
+        else:
+            head = b"".join((head, _DRAINS if drains else b"", self._date, b"\r\n"))
+        return head + answer.body if answer.body and not turn.is_head else head
 
 
 def _remember(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:

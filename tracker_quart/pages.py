@@ -8,9 +8,10 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
+
+from tracker_quart.answers import Answer
 
 NOT_FOUND, PAUSED, GONE, UNAVAILABLE, WRONG_HOST = "not_found", "paused", "gone", "unavailable", "wrong_host"
 SCHEDULED, EXPIRED = "scheduled", "expired"
@@ -27,14 +28,6 @@ _STATUS = {
     UNAVAILABLE: 503,
     WRONG_HOST: 421,
 }
-
-
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """A whole answer as plain values; header names are lower case, `content-length` is among them."""
-
-    status: int
-    headers: tuple[tuple[str, str], ...]
-    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

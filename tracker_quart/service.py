@@ -13,6 +13,7 @@ from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, end, make_clie
 from tracker_quart.countries import Lookup
 from tracker_quart.invalidation import Listener
 from tracker_quart.pages import Pages
+from tracker_quart.pipeline import Pipeline
 from tracker_quart.redirect import Redirector
 from tracker_quart.snapshots import Snapshots, reader
 from tracker_quart.spool import Spool
@@ -34,7 +35,8 @@ class Service:
         self._client = make_client(settings.redis_url)
         self._reads = Breaker("snapshots")
         self._writes = Breaker("clicks")
-        self._stream = ClickStream(self._client)
+        self._pipeline = Pipeline(self._client)
+        self._stream = ClickStream(self._pipeline)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
         self._clicks = ClickLog(stream=self._stream, spool=self._spool, breaker=self._writes)
         self.snapshots = Snapshots(read=reader(self._client), breaker=self._reads)
@@ -92,6 +94,7 @@ class Service:
                 self._writes.failed(error)
                 await asyncio.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
         await self._spool.close()
+        self._pipeline.close()
         await self._client.aclose()
 
     async def _tend(self) -> None:

@@ -16,10 +16,9 @@ import msgspec
 
 from core.contracts import domain_snapshot, keys, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import LinkSnapshot
-from core.contracts.snapshot import NewerSchema, revision_of
-from core.domain.targeting import Plan, plan_of
+from core.contracts.snapshot import NewerSchema
 from core.observe import SNAPSHOT_READS, SNAPSHOTS_UNREADABLE, logger
+from tracker_quart.compiled import NOBODYS, Compiled, compiled_of
 from tracker_quart.contact import Breaker
 
 FRESH_S = 30.0
@@ -46,21 +45,14 @@ class Unavailable(Exception):
     """Nothing is held for a key, and Redis does not say (or does not know yet) what stands there."""
 
 
-class Ruled(msgspec.Struct, frozen=True, gc=False):
-    """A link with rules or a split, and both compiled."""
-
-    link: LinkSnapshot
-    plan: Plan
-
-
 class Entry(msgspec.Struct, gc=False):
     """What Redis held for a key; `framed` is None when nobody owns it. `ruled` is a link that has rules or a split,
-    decoded and compiled on its first visit: those would cost more than all the rest of a redirect."""
+    compiled on its first visit and kept as long as the entry: that costs more than all the rest of a redirect."""
 
     framed: bytes | None
     fresh_until: float
     epoch: int
-    ruled: "Ruled | None" = None
+    ruled: Compiled | None = None
 
 
 class Snapshots:
@@ -232,32 +224,21 @@ class _Shelf:
         return len(self._entries)
 
 
-def link_in(entry: Entry) -> LinkSnapshot:
-    """The link that an entry holds; a tombstone for an unknown one."""
+def link_in(entry: Entry) -> Compiled:
+    """The link that an entry holds, compiled; a tombstone for an unknown one."""
     if entry.ruled is not None:
-        return entry.ruled.link
+        return entry.ruled
     if entry.framed is None:
-        return _NO_LINK
-    link = _link(entry.framed)
-    plan = plan_of(link)
-    if plan is not None:
-        entry.ruled = Ruled(link, plan)
-    return link
-
-
-def plan_in(entry: Entry) -> Plan | None:
-    """The compiled rules and split of the link that `link_in` gave; None for one that has neither."""
-    return None if entry.ruled is None else entry.ruled.plan
+        return NOBODYS
+    compiled = compiled_of(entry.framed)
+    if compiled.plan is not None:
+        entry.ruled = compiled
+    return compiled
 
 
 def domain_in(entry: Entry) -> DomainSnapshot:
     """The domain that an entry holds; a tombstone for an unknown one."""
     return _NO_DOMAIN if entry.framed is None else _domain(entry.framed)
-
-
-def revision_in(entry: Entry) -> int:
-    """The revision of an entry's snapshot."""
-    return 0 if entry.framed is None else revision_of(entry.framed)
 
 
 def reader(client: Any) -> Read:
@@ -270,10 +251,7 @@ def reader(client: Any) -> Read:
     return read
 
 
-# The few that everybody visits stay decoded: their bytes are the entry's, whose hash Python keeps.
-_link = lru_cache(maxsize=2048)(link_snapshot.decode)
 _domain = lru_cache(maxsize=256)(domain_snapshot.decode)
-_NO_LINK = LinkSnapshot()
 _NO_DOMAIN = DomainSnapshot()
 _LINK_PREFIX = keys.LINKS.removesuffix("*")
 

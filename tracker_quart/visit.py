@@ -3,7 +3,7 @@
 Everything a stranger can send is bounded here, and text whatever its bytes were.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import unquote_to_bytes
 
@@ -21,6 +21,11 @@ LONGEST_PURPOSE = 128
 _LONGEST_FORWARDED = 2048
 
 _PURPOSES = (b"sec-purpose", b"purpose", b"x-purpose", b"x-moz")
+_READ = {
+    b"user-agent": LONGEST_AGENT,
+    b"referer": LONGEST_REFERRER,
+    b"accept-language": LONGEST_LANGUAGE,
+}
 
 
 class Visit(msgspec.Struct, frozen=True, gc=False):
@@ -56,33 +61,47 @@ def read_visit(
             found[name] += b"," + value
     if not target.startswith(b"/"):
         target, found[b"host"] = _absolute(target, found.get(b"host", b""))
-    return visit_of(method=method, target=target, query=query, headers=found, peer=peer, proxies=proxies)
-
-
-def visit_of(
-    *,
-    method: str,
-    target: bytes,
-    query: bytes,
-    headers: Mapping[bytes, bytes],
-    peer: str,
-    proxies: Networks,
-) -> Visit:
-    """Make a Visit of a request in origin form whose headers are known by name. Never raises."""
-    get = headers.get
-    purpose = b";".join([headers[name] for name in _PURPOSES if name in headers])
-    forwarded = get(b"x-forwarded-for", b"")[-_LONGEST_FORWARDED:]
+    purpose = b";".join([found.pop(name) for name in _PURPOSES if name in found])
+    if purpose:
+        found[b"purpose"] = purpose
+    fields = dict(field_of(name, value) for name, value in found.items())
+    get = fields.get
     return Visit(
         method=method,
-        host=_host(get(b"host", b"")),
-        path=_text(target, LONGEST_PATH),
-        query=_text(query, LONGEST_QUERY),
-        ip=visitor_address(peer, _text(forwarded, _LONGEST_FORWARDED), proxies),
-        user_agent=_text(get(b"user-agent", b""), LONGEST_AGENT),
-        referrer=_text(get(b"referer", b""), LONGEST_REFERRER),
-        language=_text(get(b"accept-language", b""), LONGEST_LANGUAGE),
-        purpose=_text(purpose, LONGEST_PURPOSE),
+        host=get("host", ""),
+        path=path_of(target),
+        query=query_of(query),
+        ip=visitor_address(peer, get("x-forwarded-for", ""), proxies),
+        user_agent=get("user-agent", ""),
+        referrer=get("referer", ""),
+        language=get("accept-language", ""),
+        purpose=get("purpose", ""),
     )
+
+
+def field_of(name: bytes, value: bytes) -> tuple[str, str]:
+    """A header as `Visit` keeps it: under its name, or `purpose` for all that say why a page is asked for; the text is
+    "" where nothing reads it. `name` is lower case."""
+    limit = _READ.get(name)
+    if limit is not None:
+        return name.decode("ascii"), _text(value, limit)
+    if name == b"host":
+        return "host", _host(value)
+    if name == b"x-forwarded-for":
+        return "x-forwarded-for", _text(value[-_LONGEST_FORWARDED:], _LONGEST_FORWARDED)
+    if name in _PURPOSES:
+        return "purpose", _text(value, LONGEST_PURPOSE)
+    return name.decode("latin-1"), ""
+
+
+def path_of(target: bytes) -> str:
+    """The path as `Visit` keeps it."""
+    return _text(target, LONGEST_PATH)
+
+
+def query_of(query: bytes) -> str:
+    """The query as `Visit` keeps it."""
+    return _text(query, LONGEST_QUERY)
 
 
 def slug_of(path: str) -> str | None:
