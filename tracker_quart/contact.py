@@ -8,7 +8,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import ReadOnlyError, RedisError
 
 from core.observe import logger
 
@@ -23,13 +23,26 @@ _AGAIN_S = 0.1
 log = logger(__name__)
 
 
+class _Client(Redis):
+    """Leaves a server that may not be written to: after a failover the same address leads to another one, while
+    connections to the demoted server last as long as that server."""
+
+    async def parse_response(self, connection: Any, command_name: str | bytes, **options: Any) -> Any:
+        try:
+            return await super().parse_response(connection, command_name, **options)
+        except ReadOnlyError:
+            await connection.disconnect()
+            await self.connection_pool.disconnect(inuse_connections=False)
+            raise
+
+
 def make_client(url: str) -> Redis:
     """A client over a pool of persistent connections; it connects when first used, never retries, replies in bytes.
 
     redis://, rediss:// and unix:// with user, password and database number. Retries are the caller's decision: the
-    client's own would add seconds to a redirect and run a command twice.
+    client's own would add seconds to a redirect and run a command twice. A server that turned read-only is left.
     """
-    client: Redis = Redis.from_url(
+    client: Redis = _Client.from_url(
         url,
         protocol=2,
         socket_connect_timeout=_CONNECT_S,

@@ -26,7 +26,9 @@ class Segment:
         self.path = path
         self.size = size
         self.count = 0
+        self.sent = 0  # known in this process alone: after a crash all of it is sent again
         self.is_broken = False
+        self.is_stuck = False
         self._descriptor = descriptor
 
     @classmethod

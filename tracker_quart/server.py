@@ -65,7 +65,8 @@ async def serve(settings: Settings) -> None:
         server = await asyncio.start_server(lane.converse, sock=listening, backlog=BACKLOG)
     sweeper = asyncio.create_task(lane.sweep())
     if settings.metrics_port is not None:
-        serve_metrics(settings.metrics_port, host=_metrics_host(settings.host))
+        port = serve_metrics(settings.metrics_port, host=_metrics_host(settings.host))
+        log.info("tracker.metrics", port=port)
     _calm_the_collector()
     log.info("tracker.ready", address=_name(listening), redis=service.redis_answers)
 

@@ -16,7 +16,7 @@ from tracker_quart.pages import Pages
 from tracker_quart.pipeline import Pipeline
 from tracker_quart.redirect import Redirector
 from tracker_quart.snapshots import Snapshots, reader
-from tracker_quart.spool import Spool
+from tracker_quart.spool import Spool, SpoolStuck
 
 _ADOPT_EVERY_S = 5.0
 _FIRST_CONTACT_S = 1.0
@@ -90,8 +90,7 @@ class Service:
             replaying = asyncio.create_task(self._replay())
             await asyncio.wait([replaying], timeout=left)
             await end(replaying)
-            if not replaying.cancelled() and (error := replaying.exception()):
-                self._writes.failed(error)
+            if not replaying.cancelled() and replaying.exception():
                 await asyncio.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
         await self._spool.close()
         self._pipeline.close()
@@ -109,8 +108,8 @@ class Service:
                     await self._spool.adopt()
                 if self._spool.waiting and self._writes.allows:
                     await self._replay()
-            except NOT_ANSWERED as error:
-                self._writes.failed(error)
+            except (SpoolStuck, *NOT_ANSWERED):
+                pass  # the log has it already
             except Exception:  # a tender that dies would strand every click on disk
                 log.exception("tender.failed")
             await asyncio.sleep(PAUSE_S)
@@ -126,8 +125,12 @@ class Service:
 
     async def _replay(self) -> None:
         async def send(clicks: Sequence[Click]) -> None:
-            async with asyncio.timeout(_REPLAY_S):
-                await self._stream.add(clicks)
+            try:
+                async with asyncio.timeout(_REPLAY_S):
+                    await self._stream.add(clicks)
+            except NOT_ANSWERED as error:  # here, so that Redis is not blamed for the disk
+                self._writes.failed(error)
+                raise
             self._writes.worked()
             if self._reads.failing:  # a replay may take minutes; until reads work no change is asked for
                 await self._ping()

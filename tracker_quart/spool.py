@@ -1,8 +1,10 @@
 """Clicks on disk while Redis is away, and their way back.
 
 A process appends to one segment at a time; replay closes that one, sends it in groups, and deletes it once Redis has
-acknowledged all of it, so a crash in between only sends the same ids again. Segments of processes that are gone are
-adopted by any other. All file work happens in one thread: the loop never waits for a disk.
+acknowledged all of it, so a crash in between only sends the same ids again. Where Redis takes a part alone, the next
+replay goes on behind it: a nearly full Redis would else be filled with the same beginning, again and again. Segments
+of processes that are gone are adopted by any other. All file work happens in one thread: the loop never waits for a
+disk.
 """
 
 import asyncio
@@ -30,6 +32,10 @@ log = logger(__name__)
 
 class SpoolFull(Exception):
     """The spool folder holds as much as it may."""
+
+
+class SpoolStuck(Exception):
+    """A file of the spool can not be read, or not be deleted after it was sent."""
 
 
 class Spool:
@@ -62,16 +68,20 @@ class Spool:
         await self._in_thread(self._adopt)
 
     async def replay(self, send: Callable[[Sequence[Click]], Awaitable[None]]) -> None:
-        """Send everything that waits, oldest first. What `send` raises is passed on; that segment is kept."""
+        """Send everything that waits, oldest first. What `send` raises is passed on; that segment is kept.
+
+        Raises SpoolStuck when a file is not to be read or deleted; the others have their turn before it next time.
+        """
         await self._in_thread(self._close_current)  # after all that a cancelled replay had begun
         while self._closed:
             segment = self._closed[0]
-            clicks, torn = await self._in_thread(segment.read)
-            if torn:
+            clicks, torn = await self._of_file(segment, segment.read)
+            if torn and not segment.sent:
                 log.warning("spool.torn", file=segment.path.name, bytes=torn)
-            for start in range(0, len(clicks), _GROUP):
-                await send(clicks[start : start + _GROUP])
-            await self._in_thread(partial(self._finish, segment))
+            while group := clicks[segment.sent : segment.sent + _GROUP]:
+                await send(group)
+                segment.sent += len(group)
+            await self._of_file(segment, partial(self._finish, segment))
             REPLAYED.inc(len(clicks))
             log.info("spool.replayed", clicks=len(clicks), file=segment.path.name)
 
@@ -83,6 +93,17 @@ class Spool:
     @property
     def _segments(self) -> list[Segment]:
         return [*self._closed, self._current] if self._current is not None else self._closed
+
+    async def _of_file(self, segment: Segment, work: Callable[[], T]) -> T:
+        try:
+            return await self._in_thread(work)
+        except OSError as error:
+            self._closed.remove(segment)
+            self._closed.append(segment)
+            if not segment.is_stuck:
+                segment.is_stuck = True
+                log.error("spool.stuck", file=segment.path.name, sent=segment.sent, error=str(error))
+            raise SpoolStuck(segment.path.name) from error
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -142,9 +163,14 @@ class Spool:
 
     def _strand(self) -> None:
         for segment in self._segments:
-            clicks, _ = segment.read()
-            STRANDED.inc(len(clicks))
-            ids = [str(UUID(bytes=click.id)) for click in clicks]
+            try:
+                clicks, _ = segment.read()
+            except OSError as error:
+                log.error("spool.stuck", file=segment.path.name, sent=segment.sent, error=str(error))
+                clicks = []
+            left = clicks[segment.sent :]
+            STRANDED.inc(len(left))
+            ids = [str(UUID(bytes=click.id)) for click in left]
             for start in range(0, len(ids), _IDS_A_LINE):
                 log.error("clicks.stranded", file=segment.path.name, ids=ids[start : start + _IDS_A_LINE])
             segment.release()

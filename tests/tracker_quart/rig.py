@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from email.message import Message
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,12 @@ def wait_until(true: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
+def free_port() -> int:
+    """A TCP port of this machine that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
 class Valkey:
     """A server of this test alone. It keeps its data over `kill` and `start`."""
 
@@ -47,18 +55,23 @@ class Valkey:
         self._process: subprocess.Popen[bytes] | None = None
         self.url = self._program.url
         self.start()
-        self.client: redis.Redis[Any] = redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
-        self.publisher = Publisher(self.client)
+        self._speak()
+
+    @property
+    def socket(self) -> Path:
+        """Where it is spoken to."""
+        return Path(self.url.removeprefix("unix://"))
 
     def start(self) -> None:
         self._process = servers.start_child(self._program, log=self._log.fileno())
         servers.wait_until_up(self._program, self._process, limit=LIMIT_S)
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """As an operator does."""
+        self._end(signal.SIGTERM)
 
     def hang(self) -> None:
         assert self._process is not None
@@ -67,6 +80,13 @@ class Valkey:
     def resume(self) -> None:
         assert self._process is not None
         self._process.send_signal(signal.SIGCONT)
+
+    def move_to(self, address: Path) -> None:
+        """From now on whoever connects to `address` meets this server. Old connections there stay what they are."""
+        self.socket.replace(address)
+        self.url = f"unix://{address}"
+        self.client.close()
+        self._speak()
 
     def close(self) -> None:
         self.kill()
@@ -80,6 +100,16 @@ class Valkey:
     def ids(self) -> list[bytes]:
         return [click.id for click in self.publisher.clicks()]
 
+    def _speak(self) -> None:
+        self.client: redis.Redis[Any] = redis.Redis.from_url(self.url, retry=Retry(NoBackoff(), 0))
+        self.publisher = Publisher(self.client)
+
+    def _end(self, signum: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(signum)
+            self._process.wait(timeout=LIMIT_S)
+            self._process = None
+
 
 class Trackers:
     """Processes that share one listening socket, as under `rastro up`."""
@@ -89,7 +119,6 @@ class Trackers:
         self.log = folder / "tracker.log"
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.port = self._socket.getsockname()[1]
-        self.metrics_port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -98,57 +127,87 @@ class Trackers:
             "TRACKER_FD": str(self._socket.fileno()),
             "DEFAULT_HOSTS": f"127.0.0.1:{self.port}",
             "SPOOL_DIR": str(self.spool),
+            "METRICS_PORT": "0",
             "DRAIN_HOLD": "1",
             "DRAIN_LIMIT": "20",
             **settings,
         }
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.killed = False
+        self._metrics_ports: list[int] = []
         for _ in range(count):
             self.start()
 
     def start(self) -> None:
-        """One more process. The first one shows its metrics."""
-        environment = dict(self._environment)
-        if not self.processes:
-            environment["METRICS_PORT"] = str(self.metrics_port)
+        """One more process."""
         with self.log.open("ab") as log:
             self.processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", "tracker_quart"],
-                    env=environment,
+                    env=self._environment,
                     cwd=ROOT,
                     stderr=log,
                     pass_fds=(self._socket.fileno(),),
                 )
             )
         wait_until(lambda: self.logged("tracker.ready") >= len(self.processes), "tracker ready")
+        said = [json.loads(line) for line in self.log.read_text().splitlines() if "tracker.metrics" in line]
+        self._metrics_ports.append(said[-1]["port"])
 
     def logged(self, words: str) -> int:
         return self.log.read_text().count(words)
 
     def get(self, path: str) -> tuple[int, str]:
         """Status and body (of a redirect: its location)."""
+        status, headers, body = self.answer(path)
+        return status, headers.get("location") or body
+
+    def answer(self, path: str) -> tuple[int, Message, str]:
+        """Status, headers and body."""
         opener = urllib.request.build_opener(_NoRedirect)
         request = urllib.request.Request(self.url + path, headers={"User-Agent": CHROME})
         try:
             with opener.open(request, timeout=LIMIT_S) as answer:
-                return answer.status, answer.read().decode()
+                return answer.status, answer.headers, answer.read().decode()
         except urllib.error.HTTPError as answer:
             with answer:
-                return answer.code, answer.headers.get("location") or answer.read().decode()
+                return answer.code, answer.headers, answer.read().decode()
+
+    @property
+    def alive(self) -> list[bool]:
+        """Of each process that was ever started."""
+        return [process.poll() is None for process in self.processes]
 
     def metric(self, name: str) -> float:
-        """The value of a metric of the first process, as `name{label="x"}`."""
-        with urllib.request.urlopen(
-            f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=LIMIT_S
-        ) as answer:
-            found = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.M)
-        return float(found[1]) if found else 0.0
+        """The sum of a metric over the processes that live, as `name{label="x"}`."""
+        return sum(self.metrics(name))
+
+    def metrics(self, name: str) -> list[float]:
+        """The metric of each process that lives."""
+        values = []
+        for port, alive in zip(self._metrics_ports, self.alive, strict=True):
+            if alive:
+                with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=LIMIT_S) as answer:
+                    found = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.M)
+                values.append(float(found[1]) if found else 0.0)
+        return values
+
+    def kill(self, number: int) -> None:
+        """SIGKILL to one of `processes`: the requests that it holds are cut."""
+        self.killed = True
+        self.processes[number].kill()
+        self.processes[number].wait()
+
+    def drain(self, number: int) -> int:
+        """SIGTERM to one of `processes`; its exit code."""
+        self.processes[number].send_signal(signal.SIGTERM)
+        return self.processes[number].wait(timeout=LIMIT_S)
 
     def stop(self) -> list[int]:
         """SIGTERM to all; their exit codes."""
         for process in self.processes:
-            process.send_signal(signal.SIGTERM)
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
         return [process.wait(timeout=LIMIT_S) for process in self.processes]
 
     def spooled(self) -> Counter[str]:
@@ -172,20 +231,31 @@ class Trackers:
 
 @dataclass
 class Visitors:
-    """Visits of a numbered query each, over keep-alive connections, until `stop`."""
+    """Visits of a numbered query each, over keep-alive connections, until the scenario ends.
+
+    With `stay` everybody comes anew after so many visits, so that each of several processes gets to see them.
+    """
 
     port: int
     path: str = "/sale"
     padding: str = ""
     reconnect: bool = True
+    stay: int | None = None
     answered: set[str] = field(default_factory=set)
     statuses: Counter[int] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
+    connections: int = 0
     stopping: bool = False
     _next: int = 0
 
+    @property
+    def unanswered(self) -> set[str]:
+        """Visits that got no answer, or another one than 302."""
+        return {f"n={number}" for number in range(1, self._next + 1)} - self.answered
+
     async def visit(self, connections: int, scenario: Callable[[], Awaitable[None]]) -> None:
         """Keep `connections` busy while `scenario` runs."""
+        self.connections = connections
         tasks = [asyncio.create_task(self._person()) for _ in range(connections)]
         try:
             await scenario()
@@ -221,7 +291,9 @@ class Visitors:
                 return
 
     async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while not self.stopping:
+        visits = 0
+        while not self.stopping and visits != self.stay:
+            visits += 1
             self._next += 1
             number = f"n={self._next}"
             writer.write(
@@ -243,11 +315,6 @@ class Visitors:
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: object) -> None:
         return None
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 @contextlib.contextmanager
