@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 
 from core.config import Settings
-from core.observe import logger
+from core.observe import SPOOLED, logger
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.clicklog import ClickLog
@@ -69,6 +69,7 @@ class Service:
         """Meet Redis, for a second at most, and begin to listen and to replay. Never fails for want of Redis."""
         await self._spool.prepare()
         await self._ping()
+        SPOOLED.set_function(lambda: self._spool.waiting)
         self._listener.start()
         self._tender = asyncio.create_task(self._tend())
 
