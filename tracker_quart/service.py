@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from core.config import Settings
 from core.observe import SPOOLED, logger
+from tracker_quart.books import Books
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.clicklog import ClickLog
@@ -36,6 +37,7 @@ class Service:
         self._writes = Breaker("clicks")
         self._stream = ClickStream(self._client)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
+        self.books = Books(settings.spool_dir, self._client)
         self._clicks = ClickLog(stream=self._stream, spool=self._spool, breaker=self._writes)
         self.snapshots = Snapshots(read=reader(self._client), breaker=self._reads)
         self._listener = Listener(self._client, self.snapshots)
@@ -68,6 +70,7 @@ class Service:
     async def start(self) -> None:
         """Meet Redis, for a second at most, and begin to listen and to replay. Never fails for want of Redis."""
         await self._spool.prepare()
+        await self.books.open()
         await self._ping()
         SPOOLED.set_function(lambda: self._spool.waiting)
         self._listener.start()
@@ -93,6 +96,7 @@ class Service:
                 self._writes.failed(error)
                 await asyncio.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
         await self._spool.close()
+        await self.books.close()
         await self._client.aclose()
 
     async def _tend(self) -> None:
@@ -105,6 +109,7 @@ class Service:
                 if time.monotonic() - adopted >= _ADOPT_EVERY_S:
                     adopted = time.monotonic()
                     await self._spool.adopt()
+                    await self.books.publish()
                 if self._spool.waiting and self._writes.allows:
                     await self._replay()
             except NOT_ANSWERED as error:
