@@ -50,6 +50,7 @@ class Settings:
     manager_processes: int
     log_level: str
     log_format: str
+    access_log_sample: int
     tracker_fd: int | None = field(default=None)
     manager_fd: int | None = field(default=None)
 
@@ -86,6 +87,7 @@ class Settings:
             manager_processes=env.integer("MANAGER_PROCESSES", 1, 1, 64),
             log_level=env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
             log_format=env.choice("LOG_FORMAT", "json", ("json", "text")),
+            access_log_sample=env.integer("ACCESS_LOG_SAMPLE", 0, 0, 1_000_000_000),
             tracker_fd=env.integer_or_none("TRACKER_FD", 3, 65535),
             manager_fd=env.integer_or_none("MANAGER_FD", 3, 65535),
         )

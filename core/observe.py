@@ -4,15 +4,18 @@ Logs hold no query strings and no full addresses: `scrub` sees every event befor
 """
 
 import logging
+import re
 import sys
 from collections.abc import Iterable, MutableMapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
 import structlog
-from prometheus_client import REGISTRY, Counter, start_http_server
+from prometheus_client import REGISTRY, Counter, Gauge, start_http_server
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
+
+from core.histogram import SECONDS, SIZES, Histogram
 
 
 class Tally:
@@ -50,15 +53,35 @@ class Tallies(Collector):
 
 
 ANSWERED = Tallies("rastro_answered", "Visits answered, by outcome", "outcome")
+REDIRECT_SECONDS = Histogram(
+    "rastro_redirect_seconds",
+    "Time from the end of a request's head to the writing of its answer",
+    bounds=SECONDS,
+)
 SNAPSHOT_READS = Tallies("rastro_snapshot_reads", "Snapshots used, by where they came from", "source")
 SNAPSHOTS_UNREADABLE = Counter("rastro_snapshots_unreadable", "Snapshots that could not be read", ["reason"])
 CLICKS = Counter("rastro_clicks", "Clicks, by where they were kept", ["kept"])
 GROUPS = Counter("rastro_click_groups", "Groups of clicks sent to Redis")
+GROUP_CLICKS = Histogram("rastro_group_clicks", "Clicks kept together", bounds=SIZES)
+COMMIT_SECONDS = Histogram(
+    "rastro_commit_seconds", "Time that Redis took to acknowledge a group", bounds=SECONDS
+)
+SPOOLED = Gauge("rastro_spooled", "Clicks that wait on disk")
 REPLAYED = Counter("rastro_replayed", "Spooled clicks that reached Redis")
 STRANDED = Counter("rastro_stranded", "Clicks still on disk when the tracker stopped")
 CLOCK_BACK = Counter("rastro_clock_back", "Times the clock jumped back")
 
 _PRIVATE = frozenset({"query", "query_string", "password", "authorization", "cookie"})
+_AFTER_QUESTION_MARK = re.compile(r"\?\S+")
+_NAMED_QUERY = re.compile(
+    r"""(query(?:_string)?['"]?\s*[=:]\s*b?)(['"])(?:\\.|(?!\2).)*(?:\2|\Z)""", re.IGNORECASE | re.DOTALL
+)
+_PAIR = re.compile(r"(?<=[\w\]%])=[^\s;,'\"()=][^\s;,'\"()]*")
+_V4 = r"\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)"
+_ADDRESS = re.compile(
+    rf"(?<![0-9a-f:])(?:[0-9a-f]{{0,4}}:){{2,7}}(?:{_V4}|[0-9a-f]{{0,4}}(?![0-9a-f:.]))|(?<!\d)(?<!\d\.){_V4}",
+    re.IGNORECASE,
+)
 
 
 def setup_logging(program: str, *, log_format: str, log_level: str) -> None:
@@ -123,7 +146,11 @@ def masked(address: str) -> str:
 
 
 def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Take out of a log event what must not be kept: query strings, secrets, full addresses of visitors."""
+    """Take out of a log event what must not be kept: query strings, secrets, full addresses of visitors.
+
+    Our own events name what they hold. Texts that are not ours, such as tracebacks and what libraries say, may quote
+    anything: there whatever looks like a query or an address goes.
+    """
     for name in _PRIVATE & event.keys():
         del event[name]
     if isinstance(event.get("ip"), str):
@@ -131,7 +158,35 @@ def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mut
     for name in ("url", "path"):
         if isinstance(event.get(name), str):
             event[name] = event[name].partition("?")[0]
+    for name in ("error", "reason"):
+        if isinstance(event.get(name), str):
+            event[name] = _without_queries(event[name])
+    for name in ("exception", "stack"):
+        if isinstance(event.get(name), str):
+            event[name] = _PAIR.sub("=…", _without_addresses(_without_queries(event[name])))
+    if event.get("_from_structlog") is False and isinstance(event.get("event"), str):
+        event["event"] = _without_addresses(_without_queries(event["event"]))
     return event
+
+
+def _without_queries(text: str) -> str:
+    return _AFTER_QUESTION_MARK.sub("?…", _NAMED_QUERY.sub(r"\1\2…\2", text))
+
+
+def _without_addresses(text: str) -> str:
+    return _ADDRESS.sub(_masked_match, text)
+
+
+def _masked_match(found: re.Match[str]) -> str:
+    """An address of this machine itself is nobody's, and what only looks like an address stays."""
+    text = found[0]
+    for start in (0, 1):  # of `For:2001:db8::7` the colon is found as well
+        try:
+            ip = ip_address(text[start:])
+        except ValueError:
+            continue
+        return text if ip.is_loopback or ip.is_unspecified else text[:start] + masked(text[start:])
+    return text
 
 
 def _named(program: str) -> structlog.typing.Processor:

@@ -1,8 +1,10 @@
 """What the schedule runs: looking after tables and Redis. Each may run twice, or late, without harm."""
 
+from collections import defaultdict
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import delete, func
+from sqlalchemy import delete, func, or_
 from sqlalchemy.dialects import postgresql
 
 from core.contracts import keys
@@ -32,27 +34,39 @@ def republish_when_missing(context: Context, now: datetime) -> str:
     return f"{republish_all(context.engine, context.redis)} links published"
 
 
-def copy_accepted(context: Context, now: datetime) -> str:
-    """Copy the clicks accepted by hour from Redis to the books. The counter only rises, so a lower one (Redis was
-    emptied) never replaces a higher."""
-    counted = {_hour(name): int(count) for name, count in context.redis.hgetall(keys.ACCEPTED).items()}
-    if not counted:
+def copy_books(context: Context, now: datetime) -> str:
+    """Copy the clicks accepted and answered by hour from Redis to the books. Both only rise, so a lower number (Redis
+    was emptied) never replaces a higher."""
+    accepted: Any = context.redis.hgetall(keys.ACCEPTED)
+    answered: Any = context.redis.hgetall(keys.ANSWERED)
+    rows: dict[datetime, dict[str, int]] = defaultdict(lambda: {"accepted": 0, "answered": 0})
+    for field, clicks in accepted.items():
+        rows[_hour(field)]["accepted"] += int(clicks)
+    for field, clicks in answered.items():  # of each tracker process its own
+        rows[_hour(keys.hour_answered(field))]["answered"] += int(clicks)
+    if not rows:
         return "none yet"
-    rows = [{"hour": hour, "shard": 0, "accepted": counted[hour]} for hour in sorted(counted)]
-    new = postgresql.insert(Books).values(rows)
-    higher = func.greatest(Books.accepted, new.excluded.accepted)
+    values = [{"hour": hour, "shard": 0, **rows[hour]} for hour in sorted(rows)]
+    new = postgresql.insert(Books).values(values)
     with context.engine.begin() as connection:
         connection.execute(
             new.on_conflict_do_update(
                 index_elements=[Books.hour, Books.shard],
-                set_={"accepted": higher},
-                where=Books.accepted < new.excluded.accepted,
+                set_={
+                    "accepted": func.greatest(Books.accepted, new.excluded.accepted),
+                    "answered": func.greatest(Books.answered, new.excluded.answered),
+                },
+                where=or_(Books.accepted < new.excluded.accepted, Books.answered < new.excluded.answered),
             )
         )
-    old = [hour.strftime("%Y%m%d%H") for hour in counted if hour < now - timedelta(days=_BOOKS_DAYS)]
+    oldest = now - timedelta(days=_BOOKS_DAYS)
+    old = [field for field in accepted if _hour(field) < oldest]
     if old:
         context.redis.hdel(keys.ACCEPTED, *old)
-    return f"{len(rows)} hours"
+    old = [field for field in answered if _hour(keys.hour_answered(field)) < oldest]
+    if old:
+        context.redis.hdel(keys.ANSWERED, *old)
+    return f"{len(values)} hours"
 
 
 def prune_visitors(context: Context, now: datetime) -> str:

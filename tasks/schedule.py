@@ -34,7 +34,7 @@ class Entry:
 ENTRIES = (
     Entry("make partitions", housekeeping.make_partitions, every=timedelta(hours=6)),
     Entry("republish when missing", housekeeping.republish_when_missing, every=timedelta(seconds=15)),
-    Entry("copy accepted clicks", housekeeping.copy_accepted, every=timedelta(minutes=1)),
+    Entry("copy accepted clicks", housekeeping.copy_books, every=timedelta(minutes=1)),
     Entry("prune visitors", housekeeping.prune_visitors, every=timedelta(hours=1)),
     Entry("prune sessions", housekeeping.prune_sessions, every=timedelta(hours=1)),
     Entry("trim dead letters", housekeeping.trim_dead_letters, every=timedelta(hours=1)),

@@ -4,7 +4,6 @@ A record is its length and its CRC-32 (four big-endian bytes each), then a click
 the middle of a write leaves a torn tail: reading stops before it. Those clicks were never answered.
 """
 
-import fcntl
 import os
 import struct
 import zlib
@@ -12,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tracker_quart.click_stream import Click
+from tracker_quart.owned_file import begin, take_over
 
 SUFFIX = ".spool"
 _HEAD = struct.Struct(">II")
 _ID = 16
 _LARGEST_RECORD = 1 << 20
+_FLAGS = os.O_RDWR | os.O_APPEND
 
 
 class Segment:
@@ -34,15 +35,11 @@ class Segment:
     @classmethod
     def create(cls, path: Path) -> "Segment":
         """A new, empty file; it appears under its name only when it is locked. Raises OSError."""
-        draft = path.with_suffix(".new")
-        descriptor = os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        descriptor = begin(path, _FLAGS)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            draft.rename(path)
             _sync_folder(path.parent)
         except OSError:
             os.close(descriptor)
-            draft.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise
         return cls(path, descriptor, size=0)
@@ -50,18 +47,8 @@ class Segment:
     @classmethod
     def adopt(cls, path: Path) -> "Segment | None":
         """Take over a file whose process is gone; None when somebody owns it or it has just been finished."""
-        try:
-            descriptor = os.open(path, os.O_RDWR | os.O_APPEND)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.stat().st_ino == os.fstat(descriptor).st_ino:
-                return cls(path, descriptor, size=os.fstat(descriptor).st_size)
-        except (BlockingIOError, FileNotFoundError):
-            pass
-        os.close(descriptor)
-        return None
+        descriptor = take_over(path, _FLAGS)
+        return None if descriptor is None else cls(path, descriptor, size=os.fstat(descriptor).st_size)
 
     def append(self, clicks: Sequence[Click]) -> None:
         """Write and fsync, all of them or none. Raises OSError; the file is as it was, or `is_broken` and must not be

@@ -5,7 +5,8 @@ import time
 from collections.abc import Sequence
 
 from core.config import Settings
-from core.observe import logger
+from core.observe import SPOOLED, logger
+from tracker_quart.books import Books
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.clicklog import ClickLog
@@ -38,6 +39,7 @@ class Service:
         self._pipeline = Pipeline(self._client)
         self._stream = ClickStream(self._pipeline)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
+        self.books = Books(settings.spool_dir, self._client)
         self._clicks = ClickLog(stream=self._stream, spool=self._spool, breaker=self._writes)
         self.snapshots = Snapshots(read=reader(self._client), breaker=self._reads)
         self._listener = Listener(self._client, self.snapshots)
@@ -70,7 +72,9 @@ class Service:
     async def start(self) -> None:
         """Meet Redis, for a second at most, and begin to listen and to replay. Never fails for want of Redis."""
         await self._spool.prepare()
+        await self.books.open()
         await self._ping()
+        SPOOLED.set_function(lambda: self._spool.waiting)
         self._listener.start()
         self._tender = asyncio.create_task(self._tend())
 
@@ -94,6 +98,7 @@ class Service:
                 await asyncio.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
         await self._spool.close()
         self._pipeline.close()
+        await self.books.close()
         await self._client.aclose()
 
     async def _tend(self) -> None:
@@ -106,6 +111,7 @@ class Service:
                 if time.monotonic() - adopted >= _ADOPT_EVERY_S:
                     adopted = time.monotonic()
                     await self._spool.adopt()
+                    await self.books.publish()
                 if self._spool.waiting and self._writes.allows:
                     await self._replay()
             except (SpoolStuck, *NOT_ANSWERED):

@@ -95,7 +95,10 @@ class Snapshots:
                 return entry
             return None
         entry = self._unknown.get(key)
-        return entry if entry is not None and self._is_fresh(entry) else None
+        if entry is None or not self._is_fresh(entry):
+            return None
+        self._hit.inc()
+        return entry
 
     async def ask(self, key: str) -> Entry:
         """What Redis says, or what is held when it does not say in time. Raises Unavailable."""

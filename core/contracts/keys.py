@@ -13,6 +13,10 @@ TASK_FIELD = b"m"
 ACCEPTED = "{rastro}:books:accepted"
 """Hash: hour of the click id ("2026112314", UTC) -> clicks accepted by the commit script. Copied to PostgreSQL."""
 
+ANSWERED = "{rastro}:books:answered"
+"""Hash: hour of the click id and who counted (`answered_field`) -> clicks that this process has answered in that hour,
+all of them each time, so that saying it again does no harm. Copied to PostgreSQL."""
+
 SNAPSHOTS_READY = "rastro:snapshots:ready"
 """Set last by a full republish; while it is missing an unknown slug is answered 503, never a wrong 404."""
 
@@ -42,6 +46,16 @@ EVERYTHING = ("rastro:*", "{rastro}:*")
 def stream(queue: str) -> str:
     """Stream of a queue's entries. Its length is waiting + running: entries are deleted when acknowledged."""
     return f"{{rastro}}:q:{queue}"
+
+
+def answered_field(hour: str, source: str) -> str:
+    """A field of ANSWERED; `source` is one tracker process, for ever."""
+    return f"{hour}:{source}"
+
+
+def hour_answered(field: bytes) -> str:
+    """The hour in a field of ANSWERED."""
+    return field.partition(b":")[0].decode("ascii")
 
 
 def later(queue: str) -> str:

@@ -184,14 +184,15 @@ class RollupDim(Base):
 
 
 class Books(Base):
-    """What became of the clicks of one UTC hour (the hour of their ids). `accepted` is copied from Redis; the others
-    change in the transaction that stores or buries."""
+    """What became of the clicks of one UTC hour (the hour of their ids). `accepted` (by Redis) and `answered` (by the
+    trackers, whatever Redis says) are copied from Redis; the others change in the transaction that stores or buries."""
 
     __tablename__ = "books"
 
     hour: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True), primary_key=True)
     shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True)
     accepted: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    answered: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     stored: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     duplicate: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     dead: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))

@@ -100,9 +100,10 @@ def _manifest(settings: Settings, postgres: str, counts: dict[str, int]) -> dict
 
 
 def _add_spool(file: tarfile.TarFile, folder: Path) -> int:
-    """Copies first: a spool file may grow while it is read. A torn last record is cut when it is replayed."""
+    """Copies first: a spool file may grow while it is read. A torn last record is cut when it is replayed. Counts of
+    answered clicks, which lie beside them, come with the queues."""
     count = 0
-    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+    for path in sorted(folder.glob("*.spool")) if folder.is_dir() else []:
         try:
             data = path.read_bytes()
         except OSError:  # replayed and gone in the meantime: its clicks are in the queue, which comes next
@@ -130,8 +131,9 @@ def _save_queues(settings: Settings, target: Path) -> int:
 
 def _queue_records(client: Redis) -> Iterator[dict[str, Any]]:
     """Counters of the books first, then entries; what arrives after the first moment belongs to the next backup."""
-    accepted: Any = client.hgetall(keys.ACCEPTED)
-    yield {"kind": "accepted", "hours": {name.decode(): int(value) for name, value in accepted.items()}}
+    for kind, name in (("accepted", keys.ACCEPTED), ("answered", keys.ANSWERED)):
+        counts: Any = client.hgetall(name)
+        yield {"kind": kind, "hours": {field.decode(): int(value) for field, value in counts.items()}}
     for queue in keys.QUEUES:
         for stream in (keys.stream(queue), keys.dead(queue)):
             newest: Any = client.xrevrange(stream, count=1)

@@ -165,6 +165,8 @@ def _restore_redis(backup: tarfile.TarFile, settings: Settings) -> int:
 def _restore_record(client: Redis, record: dict[str, Any]) -> int:
     if record["kind"] == "accepted" and record["hours"]:
         client.hset(keys.ACCEPTED, mapping=record["hours"])
+    elif record["kind"] == "answered" and record["hours"]:
+        client.hset(keys.ANSWERED, mapping=record["hours"])
     elif record["kind"] == "later":
         client.zadd(record["set"], {_bytes(record["message"]): record["due"]})
     elif record["kind"] == "entry":

@@ -82,7 +82,7 @@ def make_demo(
     done = 0
     stream = _clicks(made, number=clicks, days=days, now=now, rng=rng)
     while batch := list(itertools.islice(stream, BATCH)):
-        _count_as_accepted(redis, batch)
+        _count_as_answered(redis, batch)
         store_batch(store, batch, now=now)
         done += len(batch)
         progress(done, clicks)
@@ -266,11 +266,12 @@ def _referrer(channel: world.Channel, rng: random.Random) -> str:
     return rng.choice(channel.referrers)
 
 
-def _count_as_accepted(redis: Redis, clicks: Sequence[PreparedClick]) -> None:
-    """What the tracker's commit script does for real clicks: without it the books would not balance."""
+def _count_as_answered(redis: Redis, clicks: Sequence[PreparedClick]) -> None:
+    """What the tracker and its commit script do for real clicks: without it the books would not balance."""
     pipeline = redis.pipeline(transaction=False)
     for hour, number in Counter(hour_name(unix_ms(click.id)) for click in clicks).items():
         pipeline.hincrby(keys.ACCEPTED, hour, number)
+        pipeline.hincrby(keys.ANSWERED, keys.answered_field(hour, "demo"), number)
     pipeline.execute()
 
 

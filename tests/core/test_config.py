@@ -41,6 +41,7 @@ def test_it_has_defaults_but_none_for_secrets_and_servers() -> None:
         ("DRAIN_HOLD", "-1", "between"),
         ("LOGIN_RATE", "-1", "between"),
         ("LOG_LEVEL", "loud", "one of"),
+        ("ACCESS_LOG_SAMPLE", "0.5", "whole number"),
         ("SMTP_URL", "mail.example", "must start with"),
     ],
 )

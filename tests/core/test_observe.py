@@ -28,6 +28,41 @@ def test_it_takes_private_things_out() -> None:
     assert scrub(None, "info", event) == {"event": "x", "ip": "203.0.113.0", "url": "/a", "clicks": 3}
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "no way: Visit(path='/sale', query='secret', ip='203.0.113.77', user_agent='x')",
+            "no way: Visit(path='/sale', query='…', ip='203.0.113.0', user_agent='x')",
+        ),
+        ("{'query': \"it's secret\", 'n': 1}", "{'query': \"…\", 'n': 1}"),
+        ("b'GET /sale?secret&x HTTP/1.1\\r\\nHost: x'", "b'GET /sale?… HTTP/1.1\\r\\nHost: x'"),
+        ("to https://shop.example/?n='secret'&b=1#c (302)", "to https://shop.example/?… (302)"),
+        (
+            "For:2001:db8:1:2::7, [2001:db8:1:2::7]:443",
+            "For:2001:db8:1::, [2001:db8:1::]:443",
+        ),
+        ("X:203.0.113.77, 203.0.113.77:4711.", "X:203.0.113.0, 203.0.113.0:4711."),
+        ("::ffff:203.0.113.77", "::"),
+        ("at 12:34:56 on 127.0.0.1:8080 and ::1", "at 12:34:56 on 127.0.0.1:8080 and ::1"),
+    ],
+)
+def test_it_takes_queries_and_addresses_out_of_texts_that_are_not_ours(text: str, shown: str) -> None:
+    for event in ({"exception": text}, {"event": text, "_from_structlog": False}):
+        assert scrub(None, "error", dict(event)) == {**event, next(iter(event)): shown}
+
+
+def test_it_takes_values_out_of_tracebacks() -> None:
+    text = 'File "a.py", line 12, in f\nValueError: can not read email=ana@b.example&x[y]=3'
+    event = scrub(None, "error", {"exception": text})
+    assert event["exception"] == 'File "a.py", line 12, in f\nValueError: can not read email=…'
+
+
+def test_it_leaves_the_addresses_of_servers_in_what_it_says_itself() -> None:
+    event = {"event": "redis.away", "error": "Error 111 connecting to 10.1.2.3:6379. Connection refused."}
+    assert scrub(None, "warning", dict(event)) == event
+
+
 PROGRAM = """
 import logging
 from core.observe import logger, setup_logging

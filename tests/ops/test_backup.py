@@ -37,8 +37,10 @@ def file(
     valkey.xadd(keys.dead("track"), {keys.CLICK_FIELD: b"poison", b"reason": b"content"}, id="7-7")
     valkey.zadd(keys.later("system"), {b"\x93 message": 1_800_000_000_123})
     valkey.hset(keys.ACCEPTED, "2026112314", 2501)
+    valkey.hset(keys.ANSWERED, "2026112314:7-one", 2500)
     settings.spool_dir.mkdir(parents=True)
     (settings.spool_dir / "one.spool").write_bytes(b"\x01 spooled")
+    (settings.spool_dir / "7-one.answered").write_bytes(bytes(4096))
     target = tmp_path / "rastro.backup"
     assert backup.write_backup(settings, target) == {"queued": 2501, "spooled": 1}
     return target
@@ -78,6 +80,7 @@ def test_it_brings_back_everything(file: Path, place: Path) -> None:
             (b"\x93 message", 1_800_000_000_123)
         ]
         assert client.hgetall(keys.ACCEPTED) == {b"2026112314": b"2501"}
+        assert client.hgetall(keys.ANSWERED) == {b"2026112314:7-one": b"2500"}
         assert client.exists(keys.SNAPSHOTS_READY)
         assert settings.secret_key == "a-secret-that-only-the-tests-know-and-use"
         assert [path.read_bytes() for path in settings.spool_dir.iterdir()] == [b"\x01 spooled"]

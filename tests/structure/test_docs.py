@@ -1,9 +1,15 @@
 """The documentation names everything that an operator may meet."""
 
 import ast
+import importlib
+import pkgutil
 import re
 from pathlib import Path
 
+from prometheus_client import REGISTRY
+
+import tasks
+import tracker_quart
 from core.contracts import keys
 from core.db import models, tracking, work  # noqa: F401 (their tables register themselves)
 from core.db.base import Base
@@ -40,10 +46,24 @@ def test_it_names_every_table() -> None:
 
 def test_it_names_every_redis_key() -> None:
     text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
-    names = [keys.ACCEPTED, keys.SNAPSHOTS_READY, keys.CHANGED, keys.DEFAULT_DOMAIN]
+    names = [keys.ACCEPTED, keys.ANSWERED, keys.SNAPSHOTS_READY, keys.CHANGED, keys.DEFAULT_DOMAIN]
     names += [function("QUEUE") for function in (keys.stream, keys.later, keys.dead, keys.suspects)]
     names += [keys.worker("NAME"), keys.link(7, "SLUG").replace("7", "DOMAIN"), keys.domain("HOST")]
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_it_names_every_metric_and_no_other() -> None:
+    for package in (tracker_quart, tasks):
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+    shown = {
+        (family.name + ("_total" if family.type == "counter" else ""), family.type)
+        for family in REGISTRY.collect()
+        if family.name.startswith("rastro_")
+    }
+    text = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+    assert sorted(re.findall(r"^\| `(rastro_\w+)` \| (\w+) \|", text, re.M)) == sorted(shown)
 
 
 def test_it_links_only_to_pages_that_exist() -> None:

@@ -33,14 +33,38 @@ def test_it_copies_accepted_clicks_and_never_lowers_them(
     context: Context, db: Session, valkey: redis.Redis
 ) -> None:
     hour = datetime(2026, 3, 10, 11, tzinfo=UTC)
-    assert housekeeping.copy_accepted(context, NOW) == "none yet"
+    assert housekeeping.copy_books(context, NOW) == "none yet"
     valkey.hset(keys.ACCEPTED, mapping={"2026031011": 5, "2026031010": 3})
-    housekeeping.copy_accepted(context, NOW)
+    housekeeping.copy_books(context, NOW)
     valkey.hset(keys.ACCEPTED, "2026031011", 9)
-    housekeeping.copy_accepted(context, NOW)
+    housekeeping.copy_books(context, NOW)
     valkey.hset(keys.ACCEPTED, "2026031011", 1)
-    housekeeping.copy_accepted(context, NOW)
+    housekeeping.copy_books(context, NOW)
     assert accepted(db) == {hour: 9, hour - timedelta(hours=1): 3}
+
+
+def test_it_adds_up_what_each_tracker_has_answered(
+    context: Context, db: Session, valkey: redis.Redis
+) -> None:
+    hour = datetime(2026, 3, 10, 11, tzinfo=UTC)
+    old = keys.answered_field("2026010100", "1-gone")
+    counts = {
+        keys.answered_field("2026031011", "1-a"): 5,
+        keys.answered_field("2026031011", "2-b"): 7,
+        old: 3,
+    }
+    valkey.hset(keys.ANSWERED, mapping=counts)
+    for _ in range(2):
+        housekeeping.copy_books(context, NOW)
+    valkey.hset(keys.ACCEPTED, "2026031011", 11)
+    valkey.hdel(keys.ANSWERED, keys.answered_field("2026031011", "2-b"))
+    housekeeping.copy_books(context, NOW)
+    found = db.execute(select(Books.hour, Books.accepted, Books.answered).order_by(Books.hour)).all()
+    assert [tuple(row) for row in found] == [
+        (datetime(2026, 1, 1, tzinfo=UTC), 0, 3),
+        (hour, 11, 12),
+    ]
+    assert valkey.hkeys(keys.ANSWERED) == [b"2026031011:1-a"]
 
 
 def test_it_leaves_what_was_stored_alone(context: Context, db: Session, valkey: redis.Redis) -> None:
@@ -49,14 +73,14 @@ def test_it_leaves_what_was_stored_alone(context: Context, db: Session, valkey: 
     db.execute(insert(Books).values(hour=hour, shard=3, stored=2))
     db.commit()
     valkey.hset(keys.ACCEPTED, "2026031011", 6)
-    housekeeping.copy_accepted(context, NOW)
+    housekeeping.copy_books(context, NOW)
     assert accepted(db) == {hour: 6}
     assert db.scalar(select(func.sum(Books.stored))) == 6
 
 
 def test_it_takes_hours_long_past_out_of_redis(context: Context, valkey: redis.Redis) -> None:
     valkey.hset(keys.ACCEPTED, mapping={"2026010100": 5, "2026031010": 3})
-    housekeeping.copy_accepted(context, NOW)
+    housekeeping.copy_books(context, NOW)
     assert valkey.hkeys(keys.ACCEPTED) == [b"2026031010"]
 
 

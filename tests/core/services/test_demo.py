@@ -74,7 +74,7 @@ def test_it_makes_clicks_that_are_believable(
     assert sum(bool(row["utm_source"]) for row in raw) > 600
 
 
-def test_it_counts_its_clicks_as_accepted_so_that_the_books_balance(
+def test_it_counts_its_clicks_as_answered_and_accepted_so_that_the_books_balance(
     engine: Engine, valkey: Redis, now: datetime
 ) -> None:
     make(engine, valkey, now)
@@ -83,6 +83,8 @@ def test_it_counts_its_clicks_as_accepted_so_that_the_books_balance(
         engine, "select to_char(hour at time zone 'UTC', 'YYYYMMDDHH24'), sum(stored) from books group by 1"
     )
     assert accepted == {hour: int(count) for hour, count in stored}
+    answered = valkey.hgetall(keys.ANSWERED)
+    assert {keys.hour_answered(field): int(count) for field, count in answered.items()} == accepted
 
 
 def test_it_makes_the_same_for_the_same_random_numbers(engine: Engine, valkey: Redis, now: datetime) -> None:
