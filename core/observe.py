@@ -54,6 +54,7 @@ SNAPSHOT_READS = Tallies("rastro_snapshot_reads", "Snapshots used, by where they
 SNAPSHOTS_UNREADABLE = Counter("rastro_snapshots_unreadable", "Snapshots that could not be read", ["reason"])
 CLICKS = Counter("rastro_clicks", "Clicks, by where they were kept", ["kept"])
 GROUPS = Counter("rastro_click_groups", "Groups of clicks sent to Redis")
+CAP_OVERSHOOT = Counter("rastro_cap_overshoot", "People led beyond a click cap while Redis was away")
 REPLAYED = Counter("rastro_replayed", "Spooled clicks that reached Redis")
 STRANDED = Counter("rastro_stranded", "Clicks still on disk when the tracker stopped")
 CLOCK_BACK = Counter("rastro_clock_back", "Times the clock jumped back")

@@ -6,7 +6,7 @@ the way to the answer and the click that must be kept before the answer may leav
 
 import re
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -17,12 +17,13 @@ from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
 from core.domain.bots import door_verdict
-from core.domain.decide import FOUND, UNKNOWN, Targeted, decide
+from core.domain.decide import FOUND, UNKNOWN, Decision, Targeted, decide
 from core.domain.destination import is_plain, resolve, source_of
 from core.domain.facts import Facts
 from core.domain.urls import LONGEST_SLUG, slug_key
 from core.observe import ANSWERED
 from tracker_quart import pages
+from tracker_quart.caps import CappedClick, Caps, capped_click
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click
 from tracker_quart.clicklog import ClickLog
@@ -47,6 +48,7 @@ _PAGE_OF = {
     click_event.GONE: pages.GONE,
     click_event.SCHEDULED: pages.SCHEDULED,
     click_event.EXPIRED: pages.EXPIRED,
+    click_event.CAPPED: pages.CAPPED,
 }
 
 
@@ -58,12 +60,23 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
+class Counted:
+    """The answer hangs on a count: `click` has to be submitted, and `answer` is told whether it leads on."""
+
+    click: CappedClick
+    answer: Callable[[bool], Answer]
+
+
+@dataclass(frozen=True, slots=True)
 class Wanted:
     """A snapshot is not at hand: ask for `key`, and go on with `then`. `domain` is known by then, or None."""
 
     key: str
-    then: Callable[[Entry], "Prepared | Wanted"]
+    then: Callable[[Entry], "Step"]
     domain: DomainSnapshot | None = None
+
+
+Step = Prepared | Counted | Wanted
 
 
 class Redirector:
@@ -75,6 +88,7 @@ class Redirector:
         *,
         snapshots: Snapshots,
         clicks: ClickLog,
+        caps: Caps,
         texts: Pages,
         ids: ClickIds,
         default_hosts: Iterable[str],
@@ -83,6 +97,7 @@ class Redirector:
     ) -> None:
         self._snapshots = snapshots
         self._clicks = clicks
+        self._caps = caps
         self._texts = texts
         self._ids = ids
         self._default_hosts = frozenset(default_hosts)
@@ -99,10 +114,10 @@ class Redirector:
 
     def begin(self, visit: Visit, reply: Callable[[Answer], None]) -> Coroutine[Any, Any, Answer] | None:
         """As `redirect`, without a task where nothing has to be asked for: `reply` is called with the answer once its
-        click is kept, perhaps before this returns. Where a snapshot is missing, what to wait for is returned instead.
-        """
+        click is kept, perhaps before this returns. Where a snapshot is missing or a count chooses the answer, what to
+        wait for is returned instead."""
         step = self.prepare(visit)
-        if isinstance(step, Wanted):
+        if not isinstance(step, Prepared):
             return self._finish(visit, step)
         if step.click is None:
             reply(step.answer)
@@ -110,18 +125,20 @@ class Redirector:
             self._clicks.keep(step.click, partial(reply, step.answer))
         return None
 
-    async def _finish(self, visit: Visit, step: Prepared | Wanted) -> Answer:
+    async def _finish(self, visit: Visit, step: Step) -> Answer:
         while isinstance(step, Wanted):
             wanted = step
             try:
                 step = wanted.then(await self._snapshots.ask(wanted.key))
             except Unavailable:
                 step = self._page(visit, pages.UNAVAILABLE, wanted.domain)
+        if isinstance(step, Counted):
+            return step.answer(await self._caps.submit(step.click))
         if step.click is not None:
             await self._clicks.submit(step.click)
         return step.answer
 
-    def prepare(self, visit: Visit) -> Prepared | Wanted:
+    def prepare(self, visit: Visit) -> Step:
         """The answer, or the first snapshot that has to be asked for."""
         if visit.host in self._default_hosts:
             key = keys.DEFAULT_DOMAIN
@@ -134,7 +151,7 @@ class Redirector:
             return Wanted(key, lambda entry: self._at_domain(visit, entry))
         return self._at_domain(visit, entry)
 
-    def _at_domain(self, visit: Visit, entry: Entry) -> Prepared | Wanted:
+    def _at_domain(self, visit: Visit, entry: Entry) -> Step:
         domain = domain_in(entry)
         if domain.is_tombstone:
             return self._page(visit, pages.WRONG_HOST)
@@ -150,7 +167,7 @@ class Redirector:
             return Wanted(key, lambda found: self._at_link(visit, domain, found), domain)
         return self._at_link(visit, domain, found)
 
-    def _at_link(self, visit: Visit, domain: DomainSnapshot, entry: Entry) -> Prepared:
+    def _at_link(self, visit: Visit, domain: DomainSnapshot, entry: Entry) -> Prepared | Counted:
         link = link_in(entry)
         click_id = self._ids.new()
         now_ms = click_event.unix_ms(click_id)
@@ -196,12 +213,23 @@ class Redirector:
             source=source,
             landing_utm=utm,
         )
+        if decision.if_capped is not None:
+            led, over = replace(decision, url=url), decision.if_capped
+            counted = capped_click(event, cap=link.click_cap, over=over)
+            return Counted(counted, lambda is_led: self._answer(visit, domain, link, led if is_led else over))
         click = Click(click_id, click_event.encode(event))
         if not url:
             return Prepared(self._page(visit, decision.outcome, domain).answer, click)
         self._answered[decision.outcome].inc()
         headers = _NO_REFERRER if link.no_referrer else _REDIRECT_HEADERS
         return Prepared(Answer(decision.status, (("location", url), *headers)), click)
+
+    def _answer(self, visit: Visit, domain: DomainSnapshot, link: LinkSnapshot, decision: Decision) -> Answer:
+        if not decision.url:
+            return self._page(visit, decision.outcome, domain).answer
+        self._answered[decision.outcome].inc()
+        headers = _NO_REFERRER if link.no_referrer else _REDIRECT_HEADERS
+        return Answer(decision.status, (("location", decision.url), *headers))
 
     def _well_known(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
         """The files by which phones learn which apps open the domain's links. They follow no redirect."""

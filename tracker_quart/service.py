@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from core.config import Settings
 from core.observe import logger
+from tracker_quart.caps import Caps
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.clicklog import ClickLog
@@ -37,11 +38,13 @@ class Service:
         self._stream = ClickStream(self._client)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
         self._clicks = ClickLog(stream=self._stream, spool=self._spool, breaker=self._writes)
+        self._caps = Caps(self._client, clicks=self._clicks, breaker=self._writes)
         self.snapshots = Snapshots(read=reader(self._client), breaker=self._reads)
         self._listener = Listener(self._client, self.snapshots)
         self.redirector = Redirector(
             snapshots=self.snapshots,
             clicks=self._clicks,
+            caps=self._caps,
             texts=Pages(),
             ids=ClickIds(),
             default_hosts=(_without_usual_port(host) for host in settings.default_hosts),
@@ -83,6 +86,7 @@ class Service:
         await self._listener.stop()
         if self._tender is not None:
             await end(self._tender)
+        await self._caps.close()
         await self._clicks.close()
         while self._spool.waiting and (left := deadline - time.monotonic()) > 0:
             replaying = asyncio.create_task(self._replay())
@@ -124,7 +128,8 @@ class Service:
     async def _replay(self) -> None:
         async def send(clicks: Sequence[Click]) -> None:
             async with asyncio.timeout(_REPLAY_S):
-                await self._stream.add(clicks)
+                if others := await self._caps.replay(clicks):
+                    await self._stream.add(others)
             self._writes.worked()
             if self._reads.failing:  # a replay may take minutes; until reads work no change is asked for
                 await self._ping()

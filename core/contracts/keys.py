@@ -13,6 +13,13 @@ TASK_FIELD = b"m"
 ACCEPTED = "{rastro}:books:accepted"
 """Hash: hour of the click id ("2026112314", UTC) -> clicks accepted by the commit script. Copied to PostgreSQL."""
 
+CAP_COUNTS = "{rastro}:caps"
+"""Hash: id of a link with a click cap -> people whom it led to its destination, by the door's verdict. Seeded from
+PostgreSQL when the link is published; survives a republish."""
+
+COUNTED_TTL_S = 24 * 3600
+"""How long a click that counted for a cap is remembered, so that it counts once however often it is sent."""
+
 SNAPSHOTS_READY = "rastro:snapshots:ready"
 """Set last by a full republish; while it is missing an unknown slug is answered 503, never a wrong 404."""
 
@@ -57,6 +64,11 @@ def dead(queue: str) -> str:
 def suspects(queue: str) -> str:
     """Hash: entry id -> processes that died while they held that entry alone."""
     return f"{{rastro}}:suspects:{queue}"
+
+
+def counted(click_id: bytes) -> str:
+    """Set once a click has counted for its link's cap (COUNTED_TTL_S)."""
+    return f"{{rastro}}:counted:{click_id.hex()}"
 
 
 def worker(name: str) -> str:
