@@ -67,6 +67,7 @@ COMMIT_SECONDS = Histogram(
     "rastro_commit_seconds", "Time that Redis took to acknowledge a group", bounds=SECONDS
 )
 SPOOLED = Gauge("rastro_spooled", "Clicks that wait on disk")
+CAP_OVERSHOOT = Counter("rastro_cap_overshoot", "People led beyond a click cap while Redis was away")
 REPLAYED = Counter("rastro_replayed", "Spooled clicks that reached Redis")
 STRANDED = Counter("rastro_stranded", "Clicks still on disk when the tracker stopped")
 CLOCK_BACK = Counter("rastro_clock_back", "Times the clock jumped back")

@@ -55,7 +55,7 @@ class ClickLog:
     def keep(self, click: Click, then: Callable[[], None]) -> None:
         """Take a click, and call `then` once it is in Redis, on disk, or counted as lost. `then` must not raise."""
         if len(self._pending) >= MOST_PENDING:
-            self._lose(1, "too many clicks wait for a slow disk")
+            self.lose(1, "too many clicks wait for a slow disk")
             then()
             return
         self._pending.append((click, then))
@@ -108,15 +108,20 @@ class ClickLog:
                 self._breaker.worked()
                 self._in_redis.inc(len(clicks))
                 return
+        await self.spill(clicks)
+
+    async def spill(self, clicks: list[Click]) -> None:
+        """Keep clicks on disk; what the disk refuses is counted as lost."""
         try:
             await self._spool.append(clicks)
         except (SpoolFull, OSError) as error:
-            self._lose(len(clicks), str(error))
+            self.lose(len(clicks), str(error))
         else:
             self._on_disk.inc(len(clicks))
             self._losing = False
 
-    def _lose(self, clicks: int, reason: str) -> None:
+    def lose(self, clicks: int, reason: str) -> None:
+        """Count clicks that could not be kept."""
         self._lost.inc(clicks)
         if not self._losing:
             self._losing = True

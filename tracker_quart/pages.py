@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from tracker_quart.answers import Answer
 
 NOT_FOUND, PAUSED, GONE, UNAVAILABLE, WRONG_HOST = "not_found", "paused", "gone", "unavailable", "wrong_host"
-SCHEDULED, EXPIRED = "scheduled", "expired"
+SCHEDULED, EXPIRED, CAPPED = "scheduled", "expired", "capped"
 RETRY_AFTER_S = 5
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "visitor"
@@ -25,6 +25,7 @@ _STATUS = {
     GONE: 410,
     SCHEDULED: 404,
     EXPIRED: 410,
+    CAPPED: 410,
     UNAVAILABLE: 503,
     WRONG_HOST: 421,
 }
@@ -45,6 +46,10 @@ _ENGLISH = {
     GONE: _Words("This link has ended", "It was taken down and does not lead anywhere any more."),
     SCHEDULED: _Words("Not open yet", "This link opens later. Try it again then."),
     EXPIRED: _Words("This link has ended", "It worked for a certain time, which is over."),
+    CAPPED: _Words(
+        "This link has reached its limit",
+        "It was made for a certain number of visits, and all of them are taken.",
+    ),
     UNAVAILABLE: _Words(
         "Try again in a moment",
         "We can not look this link up right now. Nothing is wrong with your link.",
@@ -62,6 +67,9 @@ _PORTUGUESE = {
     GONE: _Words("Este link terminou", "Ele foi retirado do ar e não leva mais a lugar nenhum."),
     SCHEDULED: _Words("Ainda não abriu", "Este link abre mais tarde. Tente de novo depois."),
     EXPIRED: _Words("Este link terminou", "Ele valia por um período, que já passou."),
+    CAPPED: _Words(
+        "Este link atingiu o limite", "Ele foi feito para um certo número de visitas, e todas já aconteceram."
+    ),
     UNAVAILABLE: _Words(
         "Tente de novo em instantes",
         "Não conseguimos consultar este link agora. Não há nada de errado com o seu link.",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from core.config import Settings
 from core.observe import SPOOLED, logger
 from tracker_quart.books import Books
+from tracker_quart.caps import Caps
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.clicklog import ClickLog
@@ -41,11 +42,13 @@ class Service:
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
         self.books = Books(settings.spool_dir, self._client)
         self._clicks = ClickLog(stream=self._stream, spool=self._spool, breaker=self._writes)
+        self._caps = Caps(self._client, clicks=self._clicks, breaker=self._writes)
         self.snapshots = Snapshots(read=reader(self._client), breaker=self._reads)
         self._listener = Listener(self._client, self.snapshots)
         self.redirector = Redirector(
             snapshots=self.snapshots,
             clicks=self._clicks,
+            caps=self._caps,
             texts=Pages(),
             ids=ClickIds(),
             default_hosts=(_without_usual_port(host) for host in settings.default_hosts),
@@ -89,6 +92,7 @@ class Service:
         await self._listener.stop()
         if self._tender is not None:
             await end(self._tender)
+        await self._caps.close()
         await self._clicks.close()
         while self._spool.waiting and (left := deadline - time.monotonic()) > 0:
             replaying = asyncio.create_task(self._replay())
@@ -133,7 +137,8 @@ class Service:
         async def send(clicks: Sequence[Click]) -> None:
             try:
                 async with asyncio.timeout(_REPLAY_S):
-                    await self._stream.add(clicks)
+                    if others := await self._caps.replay(clicks):
+                        await self._stream.add(others)
             except NOT_ANSWERED as error:  # here, so that Redis is not blamed for the disk
                 self._writes.failed(error)
                 raise

@@ -7,11 +7,21 @@ from flask import Response, url_for
 
 from admin_flask.api.blueprint import ID, serve
 from admin_flask.api.guard import caller
-from admin_flask.api.schemas import STATES, DeleteQuery, LinkChanges, LinkOut, LinkPageOut, LinkQuery, NewLink
+from admin_flask.api.schemas import (
+    STATES,
+    DeleteQuery,
+    LinkChanges,
+    LinkCountedOut,
+    LinkPageOut,
+    LinkQuery,
+    NewLink,
+)
 from admin_flask.api.shapes import link_json
 from admin_flask.held import db, held, moment
+from core.db.models import Link
 from core.services import links
 from core.services.domains import domain_by_host
+from core.services.link_caps import people_counted
 from core.services.link_rules import condition_of
 from core.services.links import LinkFilter, RuleFields, VariantFields
 
@@ -46,22 +56,22 @@ def list_links(query: dict[str, Any]) -> dict[str, Any]:
     return {"items": items, "total": found.total, "page": found.page, "pages": found.pages}
 
 
-@serve("/links", "links.edit", method="POST", body=NewLink, gives=LinkOut, status=201)
+@serve("/links", "links.edit", method="POST", body=NewLink, gives=LinkCountedOut, status=201)
 def make_link(fields: dict[str, Any]) -> tuple[dict[str, Any], int, dict[str, str]]:
     """Make a link. Without `slug` it gets a random one."""
     link = links.create_link(
         db.session(), actor=caller(), now=moment(), redis=held().redis, **_values(fields)
     )
-    return link_json(link), 201, {"Location": url_for("api.read_link", link_id=link.id)}
+    return _counted(link), 201, {"Location": url_for("api.read_link", link_id=link.id)}
 
 
-@serve(f"/links/{ID}", "links.view", gives=LinkOut)
+@serve(f"/links/{ID}", "links.view", gives=LinkCountedOut)
 def read_link(link_id: int) -> dict[str, Any]:
     """One link. A deleted one is not found."""
-    return link_json(links.get_link(db.session(), link_id=link_id))
+    return _counted(links.get_link(db.session(), link_id=link_id))
 
 
-@serve(f"/links/{ID}", "links.edit", method="PATCH", body=LinkChanges, gives=LinkOut)
+@serve(f"/links/{ID}", "links.edit", method="PATCH", body=LinkChanges, gives=LinkCountedOut)
 def change_link(fields: dict[str, Any], link_id: int) -> dict[str, Any]:
     """Change the fields that are given; with `version`, only while nobody else saved meanwhile (else 409)."""
     link = links.edit_link(
@@ -72,7 +82,7 @@ def change_link(fields: dict[str, Any], link_id: int) -> dict[str, Any]:
         redis=held().redis,
         **_values(fields),
     )
-    return link_json(link)
+    return _counted(link)
 
 
 @serve(f"/links/{ID}", "links.delete", method="DELETE", query=DeleteQuery, status=204)
@@ -87,6 +97,11 @@ def delete_link(query: dict[str, Any], link_id: int) -> Response:
         redis=held().redis,
     )
     return Response(status=204)
+
+
+def _counted(link: Link) -> dict[str, Any]:
+    """A link, and how many people count for its cap."""
+    return {**link_json(link), "cap_count": people_counted(db.session(), held().redis, link)}
 
 
 def _values(fields: dict[str, Any]) -> dict[str, Any]:

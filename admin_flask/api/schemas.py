@@ -10,6 +10,7 @@ from core.domain.conditions import KINDS, WEEKDAYS
 from core.domain.periods import INTERVALS
 from core.services.link_list import SORTS
 from core.services.link_rules import LARGEST_WEIGHT
+from core.services.link_settings import LARGEST_CAP
 
 _LARGEST = 2**63 - 1
 STATES = ("live", "paused", "archived")
@@ -100,7 +101,12 @@ class LinkFields(Schema):
     )
     starts_at = _instant("before it the link does not lead to its destination")
     expires_at = _instant("from it on the link does not lead to its destination")
-    fallback_url = _target("where visitors are sent before the start and after the end")
+    fallback_url = _target("where visitors are sent before the start, after the end and beyond the cap")
+    click_cap = Number(
+        allow_none=True,
+        most=LARGEST_CAP,
+        metadata={"description": "how many people the link leads to its destination; null for no limit"},
+    )
     redirect_status = Number(least=302, most=307, metadata={"enum": [302, 307]})
     no_referrer = _flag("the destination does not learn where its visitors come from")
     pass_query = _flag("the visitor's query is passed on to the destination")
@@ -194,6 +200,7 @@ class LinkOut(Schema):
     starts_at = fields.String(allow_none=True)
     expires_at = fields.String(allow_none=True)
     fallback_url = fields.String()
+    click_cap = fields.Integer(allow_none=True)
     redirect_status = fields.Integer()
     no_referrer = fields.Boolean()
     pass_query = fields.Boolean()
@@ -202,6 +209,12 @@ class LinkOut(Schema):
     version = fields.Integer()
     created_at = fields.String()
     updated_at = fields.String()
+
+
+class LinkCountedOut(LinkOut):
+    """A link, and how many people count for its cap; null without one."""
+
+    cap_count = fields.Integer(allow_none=True)
 
 
 class LinkRowOut(LinkOut):
@@ -316,7 +329,9 @@ class DomainEdit(Schema):
     brand = fields.String(metadata={"description": "the name that visitors read on its pages"})
     root_url = _target("where visitors of the bare host are sent")
     not_found_url = _target("where visitors of a slug that nobody owns are sent")
-    expired_url = _target("where visitors of a link that has ended are sent, if it has no fallback")
+    expired_url = _target(
+        "where visitors of a link that has ended or is full are sent, if it has no fallback"
+    )
     source_param = fields.String(
         metadata={"description": 'query parameter that is kept with a click and not passed on; "" for none'}
     )

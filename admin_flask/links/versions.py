@@ -111,6 +111,7 @@ def labels() -> dict[str, str]:
         "split": gettext("Split"),
         "starts_at": gettext("Start"),
         "expires_at": gettext("End"),
+        "click_cap": gettext("Click limit"),
         "fallback_url": gettext("Fallback address"),
         "redirect_status": gettext("Status code"),
         "no_referrer": gettext("Referrer"),

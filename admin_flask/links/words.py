@@ -16,6 +16,7 @@ def why_kept(reason: str) -> str:
         "gone": gettext("the link was archived or deleted"),
         "scheduled": gettext("the link had not started"),
         "expired": gettext("the link had ended"),
+        "capped": gettext("the link had reached its limit"),
     }.get(reason, reason)
 
 

@@ -16,6 +16,12 @@ ACCEPTED = "{rastro}:books:accepted"
 ANSWERED = "{rastro}:books:answered"
 """Hash: hour of the click id and who counted (`answered_field`) -> clicks that this process has answered in that hour,
 all of them each time, so that saying it again does no harm. Copied to PostgreSQL."""
+CAP_COUNTS = "{rastro}:caps"
+"""Hash: id of a link with a click cap -> people whom it led to its destination, by the door's verdict. Seeded from
+PostgreSQL when the link is published; survives a republish."""
+
+COUNTED_TTL_S = 24 * 3600
+"""How long a click that counted for a cap is remembered, so that it counts once however often it is sent."""
 
 SNAPSHOTS_READY = "rastro:snapshots:ready"
 """Set last by a full republish; while it is missing an unknown slug is answered 503, never a wrong 404."""
@@ -71,6 +77,11 @@ def dead(queue: str) -> str:
 def suspects(queue: str) -> str:
     """Hash: entry id -> processes that died while they held that entry alone."""
     return f"{{rastro}}:suspects:{queue}"
+
+
+def counted(click_id: bytes) -> str:
+    """Set once a click has counted for its link's cap (COUNTED_TTL_S)."""
+    return f"{{rastro}}:counted:{click_id.hex()}"
 
 
 def worker(name: str) -> str:

@@ -67,12 +67,14 @@ class LinkSnapshot(
         "click_id_param": "k",
         "campaign_id": "g",
         "campaign": "m",
+        "click_cap": "C",
     },
 ):
     """One slug's owner. `state` is live, paused or gone (archived or deleted); a tombstone (`link_id` 0) says that
     nobody owns the slug any more. From `starts_ms` on and before `expires_ms` (ms since 1970) the first of `rules` that
     matches wins, then `split`, then `url`; else `fallback_url` where there is one. `split_key` is what visitors are
-    told apart with; `campaign` is its name, for macros. Unknown fields are ignored and missing ones have defaults, so
+    told apart with; `campaign` is its name, for macros; after `click_cap` people (0: no cap) it leads nobody any more.
+    Unknown fields are ignored and missing ones have defaults, so
     releases mix."""
 
     link_id: int = 0
@@ -90,6 +92,7 @@ class LinkSnapshot(
     click_id_param: str = ""
     campaign_id: int = 0
     campaign: str = ""
+    click_cap: int = 0
     schema: int = 1  # what is left out means 1, for ever; the codec writes the schema of this release
 
     @property

@@ -156,7 +156,7 @@ class Link(Base):
 
     `version` rises with every edit and guards against two people saving at once. A deleted link keeps its row and
     slug, so that the slug answers 410 and its clicks stay explained. It leads to `url` from `starts_at` on and before
-    `expires_at`; outside to `fallback_url`, where there is one."""
+    `expires_at`, at most `click_cap` people; else to `fallback_url`, where there is one."""
 
     __tablename__ = "links"
     __table_args__ = (
@@ -165,6 +165,7 @@ class Link(Base):
         CheckConstraint("version > 0", name="version"),
         CheckConstraint("starts_at < expires_at", name="window"),
         CheckConstraint("redirect_status in (302, 307)", name="redirect_status"),
+        CheckConstraint("click_cap >= 1", name="click_cap"),
         Index("ix_links_created", text("created_at DESC"), text("id DESC")),
         Index(
             "ix_links_search",
@@ -185,6 +186,7 @@ class Link(Base):
     starts_at: Mapped[datetime | None]
     expires_at: Mapped[datetime | None]
     fallback_url: Mapped[str] = mapped_column(server_default="")
+    click_cap: Mapped[int | None]
     redirect_status: Mapped[int] = mapped_column(SmallInteger, server_default=text("302"))
     no_referrer: Mapped[bool] = mapped_column(server_default=text("false"))
     pass_query: Mapped[bool] = mapped_column(server_default=text("true"))

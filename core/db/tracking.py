@@ -1,4 +1,4 @@
-"""Clicks and what is counted from them. Written by `db/clicks.py` alone; read by `db/reports.py`.
+"""Clicks and what is counted from them. Written by `db/clicks.py` alone; read by `db/reports.py` and `db/caps.py`.
 
 `clicks` is partitioned by the month of its id (a UUIDv7). Text that repeats is an id into `dictionaries`: small
 rows are what makes questions to the raw clicks fast.
@@ -147,7 +147,8 @@ class RollupTotal(Base):
     shards.
 
     `clicks` are people's redirects, `uniques` the first of a visitor that day, `bots` all other redirects, `others`
-    what was not led to a destination: paused, gone, before the link's time or after it, with or without a fallback."""
+    what was not led to a destination: paused, gone, before the link's time or after it, beyond its cap, with or without
+    a fallback."""
 
     __tablename__ = "rollup_totals"
     __table_args__ = (

@@ -1,7 +1,7 @@
 """What a visitor of a short link is answered: an ordered list of named steps, the first that decides wins."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from core.contracts import click_event, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
@@ -19,13 +19,15 @@ FOUND = 302
 class Decision:
     """The answer's status and why. `url` is set for a redirect; `outcome` is one of click_event.OUTCOMES or UNKNOWN;
     `rule` and `variant` are the ids of what chose the destination, 0 for none. A redirect to a fallback keeps the
-    outcome that led to it: it is not counted as a click."""
+    outcome that led to it: it is not counted as a click. With `if_capped` the answer hangs on a count that is kept
+    elsewhere: that is answered instead once as many people as the link's cap were led."""
 
     status: int
     outcome: str
     url: str = ""
     rule: int = 0
     variant: int = 0
+    if_capped: "Decision | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +46,15 @@ a link with rules or a split needs."""
 def decide(
     link: LinkSnapshot, *, domain: DomainSnapshot, now_ms: int, targeted: Targeted | None = None
 ) -> Decision:
-    """Walk STEPS; a link that none of them holds back redirects to its destination. `now_ms` is the click's own time,
-    in ms since 1970; `targeted` is None for a link without rules and split."""
+    """Walk STEPS; a link that none of them holds back redirects to its destination; then `cap`. `now_ms` is the click's
+    own time, in ms since 1970; `targeted` is None for a link without rules and split."""
     for step in STEPS:
         decision = step(link, domain, now_ms, targeted)
         if decision is not None:
-            return decision
-    return Decision(status=link.status, outcome=click_event.REDIRECT, url=link.url)
+            break
+    else:
+        decision = Decision(status=link.status, outcome=click_event.REDIRECT, url=link.url)
+    return cap(decision, link, domain) if link.click_cap else decision
 
 
 def known(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, _: Targeted | None) -> Decision | None:
@@ -94,6 +98,15 @@ def variant(
 ) -> Decision | None:
     """The link's own split."""
     return None if targeted is None else _led(link, targeted.plan.by_split(targeted.facts))
+
+
+def cap(decision: Decision, link: LinkSnapshot, domain: DomainSnapshot) -> Decision:
+    """The last step: wherever a link with a cap would lead, it leads only so many people; after them the link's
+    fallback, else the domain's for links that are over, else 410."""
+    if decision.outcome != click_event.REDIRECT:
+        return decision
+    over = _elsewhere(410, click_event.CAPPED, link.fallback_url or domain.expired_url)
+    return replace(decision, if_capped=over)
 
 
 STEPS: tuple[Step, ...] = (known, active, started, unexpired, rule, variant)

@@ -10,15 +10,17 @@ from core.domain.urls import DestinationRefused, check_destination
 from core.services.link_errors import LinkRefused
 
 STATUSES = (302, 307)
+LARGEST_CAP = 1_000_000_000
 _YEARS = range(2000, 3000)
 
 
 class LinkSettings(TypedDict, total=False):
-    """What may be set; what is left out stays as it is. `None` takes a time away, "" an address."""
+    """What may be set; what is left out stays as it is. `None` takes a time or the cap away, "" an address."""
 
     starts_at: datetime | None
     expires_at: datetime | None
     fallback_url: str
+    click_cap: int | None
     redirect_status: int
     no_referrer: bool
     pass_query: bool
@@ -38,6 +40,8 @@ def put_settings(link: Link, given: LinkSettings, *, own_hosts: Collection[str])
         raise LinkRefused("expires_at", "The end must come after the start.")
     if "fallback_url" in given:
         link.fallback_url = checked_target("fallback_url", given["fallback_url"], own_hosts=own_hosts)
+    if "click_cap" in given:
+        link.click_cap = _cap("click_cap", given["click_cap"])
     if "redirect_status" in given:
         if given["redirect_status"] not in STATUSES:
             raise LinkRefused("redirect_status", "A link answers 302 or 307.")
@@ -76,6 +80,12 @@ def checked_target(field: str, url: str, *, own_hosts: Collection[str]) -> str:
         return check_destination(url, own_hosts=own_hosts)
     except DestinationRefused as refused:
         raise LinkRefused(field, refused.message) from refused
+
+
+def _cap(field: str, cap: int | None) -> int | None:
+    if cap is not None and not 1 <= cap <= LARGEST_CAP:
+        raise LinkRefused(field, f"A limit is a whole number from 1 to {LARGEST_CAP:,}.")
+    return cap
 
 
 def _parameter(field: str, name: str) -> str:

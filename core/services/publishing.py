@@ -25,6 +25,7 @@ from core.contracts.snapshot import put_script, revision_of
 from core.db.models import Campaign, Domain, Link
 from core.db.work import Outbox, snapshot_revision
 from core.domain.urls import ascii_url
+from core.services.link_caps import forget_strangers, seed_counts
 from core.services.link_targets import NO_TARGETS, Targets, targets_of
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ _OF_LINK = (
     Link.starts_at,
     Link.expires_at,
     Link.fallback_url,
+    Link.click_cap,
     Link.redirect_status,
     Link.no_referrer,
     Link.pass_query,
@@ -59,7 +61,8 @@ class RepublishInterrupted(Exception):
 
 
 def publish_link(engine: Engine, redis: Redis, *, domain_id: int, slug_key: str) -> None:
-    """Write the snapshot of the link that owns this key now, or a tombstone. Raises RedisError, SQLAlchemyError."""
+    """Write the snapshot of the link that owns this key now, or a tombstone, and before it the count for its cap.
+    Raises RedisError, SQLAlchemyError."""
 
     def read(connection: Connection, revision: int) -> bytes:
         row = connection.execute(
@@ -69,6 +72,7 @@ def publish_link(engine: Engine, redis: Redis, *, domain_id: int, slug_key: str)
         ).one_or_none()
         if row is None:
             return link_snapshot.encode(LinkSnapshot(), revision=revision)
+        seed_counts(connection, redis, {row.id: row.click_cap})
         targets = targets_of(connection, [row.id]).get(row.id, NO_TARGETS)
         return link_snapshot.encode(link_of(row, targets), revision=revision)
 
@@ -144,6 +148,7 @@ def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], N
         highest, orphans = _survey(connection, redis)
         lift_revisions(connection, above=highest)
         revision = _draw(connection)
+        forget_strangers(connection, redis)
         _write_domains(connection, redis, revision)
         links = _write_links(connection, redis, revision, progress)
         for domain_id, slug_key in orphans:
@@ -166,6 +171,7 @@ def link_of(row: Row[*tuple[Any, ...]], targets: Targets) -> LinkSnapshot:
         starts_ms=_ms(row.starts_at),
         expires_ms=_ms(row.expires_at),
         fallback_url=ascii_url(row.fallback_url),
+        click_cap=row.click_cap or 0,
         status=row.redirect_status,
         no_referrer=row.no_referrer,
         pass_query=row.pass_query,
@@ -283,6 +289,7 @@ def _write_links(
     rows = connection.execute(every.execution_options(yield_per=_BATCH))
     script, done = redis.register_script(_script()), 0
     for batch in rows.partitions():
+        seed_counts(connection, redis, {row.id: row.click_cap for row in batch})
         targets = targets_of(connection, [row.id for row in batch])
         with redis.pipeline(transaction=False) as pipe:
             for row in batch:

@@ -46,9 +46,11 @@ def test_it_names_every_table() -> None:
 
 def test_it_names_every_redis_key() -> None:
     text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
-    names = [keys.ACCEPTED, keys.ANSWERED, keys.SNAPSHOTS_READY, keys.CHANGED, keys.DEFAULT_DOMAIN]
+    names = [keys.ACCEPTED, keys.ANSWERED, keys.CAP_COUNTS, keys.SNAPSHOTS_READY, keys.CHANGED]
+    names.append(keys.DEFAULT_DOMAIN)
     names += [function("QUEUE") for function in (keys.stream, keys.later, keys.dead, keys.suspects)]
     names += [keys.worker("NAME"), keys.link(7, "SLUG").replace("7", "DOMAIN"), keys.domain("HOST")]
+    names.append(keys.counted(b"").replace("counted:", "counted:CLICK"))
     assert [name for name in names if f"`{name}`" not in text] == []
 
 

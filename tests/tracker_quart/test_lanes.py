@@ -1,13 +1,17 @@
 """Both lanes give the same answers, byte for byte, and keep the same clicks."""
 
+import re
+from collections import Counter
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from core.contracts.link_snapshot import LinkSnapshot
 from tests.tracker_quart.conftest import CHROME
 from tests.tracker_quart.lanes import LAST, Lane, outcomes, two_lanes
+from tests.tracker_quart.rig import wait_until
 
 TARGETS = (
     "/sale",
@@ -133,6 +137,38 @@ def test_it_gives_the_same_answer_in_both_lanes(
 ) -> None:
     fast, slow = outcomes(lanes, b"".join([*before, last]))
     assert fast == slow
+
+
+def test_it_counts_alike(lanes: tuple[Lane, Lane]) -> None:
+    """Repeated, with another link, where a busy machine made a Redis look away: then visitors are led uncounted."""
+    for link_id in range(60, 80):
+        for lane in lanes:
+            wait_until(lambda lane=lane: '"spooled": 0' in lane.trackers.get("/readyz")[1], "all replayed")
+            link = LinkSnapshot(link_id=link_id, url="https://shop.example/", click_cap=2)
+            lane.publisher.link(f"few-{link_id}", link)
+        away = [lane.trackers.logged("redis.away") for lane in lanes]
+        requests = [
+            _request(
+                method=method,
+                target=f"/few-{link_id}",
+                query="?x=1",
+                version="1.1",
+                host="localhost",
+                lines=[f"User-Agent: {agent}", "Accept-Language: pt"],
+            )
+            for method, agent in (
+                *[("GET", "curl/8.5"), ("HEAD", CHROME)],
+                *[("GET", CHROME)] * 4,
+                *[("HEAD", CHROME), ("GET", "curl/8.5")],
+            )
+        ]
+        fast, slow = outcomes(lanes, b"".join([*requests, LAST]))
+        if away == [lane.trackers.logged("redis.away") for lane in lanes]:
+            break
+    assert fast == slow
+    statuses = re.findall(rb"HTTP/1.1 (\d+) ", fast.answers)
+    assert statuses == [*[b"302"] * 4, *[b"410"] * 4, b"302"]
+    assert Counter(click.outcome for click in fast.clicks) == {"redirect": 5, "capped": 4}
 
 
 @pytest.mark.parametrize("target", TARGETS)

@@ -15,6 +15,7 @@ KINDS = (
     pages.GONE,
     pages.SCHEDULED,
     pages.EXPIRED,
+    pages.CAPPED,
     pages.UNAVAILABLE,
     pages.WRONG_HOST,
 )

@@ -40,11 +40,13 @@ def test_it_makes_a_link(api: Caller, db: Session, domain: Domain, valkey: Redis
         "starts_at": None,
         "expires_at": None,
         "fallback_url": "",
+        "click_cap": None,
         "redirect_status": 302,
         "no_referrer": False,
         "pass_query": True,
         "click_id_param": "",
         "warnings": [],
+        "cap_count": None,
         "version": 1,
         "created_at": "2026-11-27T12:00:00+00:00",
         "updated_at": "2026-11-27T12:00:00+00:00",
@@ -100,6 +102,12 @@ def test_it_chooses_a_slug_and_a_domain(api: Caller, db: Session) -> None:
         ),
         ({"url": URL, "expires_at": "0001-01-01T00:00:00+14:00"}, {"expires_at"}),
         ({"url": URL, "fallback_url": "javascript:alert(1)"}, {"fallback_url"}),
+        ({"url": URL, "click_cap": 0}, {"click_cap"}),
+        ({"url": URL, "click_cap": -1}, {"click_cap"}),
+        ({"url": URL, "click_cap": 1_000_000_001}, {"click_cap"}),
+        ({"url": URL, "click_cap": "5"}, {"click_cap"}),
+        ({"url": URL, "click_cap": True}, {"click_cap"}),
+        ({"url": URL, "click_cap": 1.5}, {"click_cap"}),
         ({"url": URL, "redirect_status": 301}, {"redirect_status"}),
         ({"url": URL, "redirect_status": 303}, {"redirect_status"}),
         ({"url": URL, "redirect_status": "302"}, {"redirect_status"}),
@@ -340,3 +348,25 @@ def test_it_warns_of_macros_that_are_none(api: Caller, db: Session, domain: Doma
     api.patch(f"/links/{body['id']}", campaign_id=None)
     framed = valkey.get(keys.link(domain.id, "m"))
     assert isinstance(framed, bytes) and link_snapshot.decode(framed).campaign == ""
+
+
+def test_it_sets_and_takes_away_a_cap_and_says_who_counts(
+    api: Caller, domain: Domain, db: Session, valkey: Redis
+) -> None:
+    body = api.post("/links", url=URL, slug="bf", click_cap=500).get_json()
+    assert (body["click_cap"], body["cap_count"]) == (500, 0)
+    path = f"/links/{body['id']}"
+    valkey.hincrby(keys.CAP_COUNTS, str(body["id"]), 7)
+    assert api.get(path).get_json()["cap_count"] == 7
+    changed = api.patch(path, click_cap=501).get_json()
+    assert (changed["click_cap"], changed["cap_count"], changed["version"]) == (501, 7, 2)
+    assert api.get("/links").get_json()["items"][0]["click_cap"] == 501
+    framed = valkey.get(keys.link(domain.id, "bf"))
+    assert isinstance(framed, bytes) and link_snapshot.decode(framed).click_cap == 501
+    freed = api.patch(path, click_cap=None).get_json()
+    assert (freed["click_cap"], freed["cap_count"]) == (None, None)
+    framed = valkey.get(keys.link(domain.id, "bf"))
+    assert isinstance(framed, bytes) and link_snapshot.decode(framed).click_cap == 0
+    history = db.scalars(select(LinkHistory).order_by(LinkHistory.version)).all()
+    assert [row.fields["click_cap"] for row in history] == [500, 501, None]
+    assert history[2].changed == ["click_cap"]

@@ -137,6 +137,24 @@ CASES: list[Case] = [
         click_event.encode,
         click_event.decode,
     ),
+    (
+        "link_snapshot_v1_capped",
+        LinkSnapshot(link_id=12, url="https://example.com/a", click_cap=70_000),
+        link_bytes,
+        link_snapshot.decode,
+    ),
+    (
+        "click_event_v1_counts",
+        ClickEvent(id=CLICK_ID, link_id=12, cap=70_000),
+        click_event.encode,
+        click_event.decode,
+    ),
+    (
+        "click_event_v1_capped",
+        ClickEvent(id=CLICK_ID, link_id=12, outcome="capped"),
+        click_event.encode,
+        click_event.decode,
+    ),
     ("click_event_v1_led", LED, click_event.encode, click_event.decode),
     (
         "task_message_v1",

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 from sqlalchemy.orm import Session, sessionmaker
 
-from core.contracts.click_event import EXPIRED, GONE, PAUSED, REDIRECT
+from core.contracts.click_event import CAPPED, EXPIRED, GONE, PAUSED, REDIRECT
 from core.db import reports
 from core.db.clicks import PreparedClick, store_batch
 from core.db.tracking import DIMENSIONS
@@ -184,6 +184,7 @@ def test_it_pages_through_the_clicks_of_a_link(engine: Engine, db: Session) -> N
         ({"bot_reason": "head"}, REDIRECT, "head"),
         ({"outcome": PAUSED}, PAUSED, "paused"),
         ({"outcome": EXPIRED}, EXPIRED, "expired"),
+        ({"outcome": CAPPED}, CAPPED, "capped"),
         ({"outcome": GONE, "bot_reason": "agent"}, GONE, "agent"),
     ],
 )

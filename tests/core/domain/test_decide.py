@@ -3,10 +3,13 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import LinkSnapshot
-from core.domain.decide import STEPS, Decision, decide
+from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
+from core.domain.decide import STEPS, Decision, Targeted, decide
+from core.domain.facts import Facts
+from core.domain.targeting import plan_of
 
 URL, OVER, PARKED = (
     "https://shop.example/a?b=%20c#d",
@@ -77,6 +80,51 @@ def test_it_sends_visitors_elsewhere(link: LinkSnapshot, domain: DomainSnapshot,
 
 def test_it_walks_named_steps_in_order() -> None:
     assert [step.__name__ for step in STEPS] == ["known", "active", "started", "unexpired", "rule", "variant"]
+
+
+@pytest.mark.parametrize(
+    ("link", "domain", "decision"),
+    [
+        (LinkSnapshot(click_cap=3), PLAIN, Decision(302, "redirect", URL, if_capped=Decision(410, "capped"))),
+        (
+            LinkSnapshot(click_cap=3, status=307, fallback_url=OVER),
+            PARKING,
+            Decision(307, "redirect", URL, if_capped=Decision(302, "capped", OVER)),
+        ),
+        (
+            LinkSnapshot(click_cap=3),
+            PARKING,
+            Decision(302, "redirect", URL, if_capped=Decision(302, "capped", PARKED)),
+        ),
+        (LinkSnapshot(click_cap=3, expires_ms=1), PLAIN, Decision(410, "expired")),
+        (LinkSnapshot(click_cap=3, starts_ms=NOW + 1), PLAIN, Decision(404, "scheduled")),
+        (LinkSnapshot(click_cap=3, state="paused"), PLAIN, Decision(404, "paused")),
+        (LinkSnapshot(click_cap=0, fallback_url=OVER), PARKING, Decision(302, "redirect", URL)),
+    ],
+)
+def test_it_leaves_a_cap_to_whoever_counts(
+    link: LinkSnapshot, domain: DomainSnapshot, decision: Decision
+) -> None:
+    owned = replace(link, link_id=7, url=URL)
+    assert decide(owned, domain=domain, now_ms=NOW) == decision
+
+
+def test_it_caps_rules_and_splits_too() -> None:
+    link = LinkSnapshot(
+        link_id=7,
+        url=URL,
+        rules=(Rule(id=3, conditions=(Condition("robot"),), url=OVER),),
+        split=(Variant(id=5, url=PARKED),),
+        split_key=b"0123456789abcdef",
+        click_cap=1,
+    )
+    plan = plan_of(link)
+    assert plan is not None
+    for door_bot, led in (("agent", (OVER, 3, 0)), ("", (PARKED, 0, 5))):
+        facts = Facts(link_id=7, now_ms=NOW, ip="192.0.2.7", user_agent="x", door_bot=door_bot)
+        decision = decide(link, domain=PLAIN, now_ms=NOW, targeted=Targeted(plan, facts))
+        assert (decision.url, decision.rule, decision.variant) == led
+        assert decision.if_capped == Decision(410, "capped")
 
 
 _ms = st.none() | st.integers(-10, 10)

@@ -97,6 +97,8 @@ def test_it_changes_what_is_given_alone(
         ({"starts_at": datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=9)))}, "starts_at"),
         ({"fallback_url": "javascript:alert(1)"}, "fallback_url"),
         ({"fallback_url": "https://go.example.com/x"}, "fallback_url"),
+        ({"click_cap": 0}, "click_cap"),
+        ({"click_cap": 1_000_000_001}, "click_cap"),
         ({"redirect_status": 301}, "redirect_status"),
         ({"redirect_status": 200}, "redirect_status"),
     ],
@@ -122,7 +124,9 @@ def test_it_refuses_an_end_before_the_start_that_is_there(
         links.edit_link(db, link_id=link.id, actor=actor, now=now, expires_at=START)
 
 
-@pytest.mark.parametrize("change", ["redirect_status = 301", "starts_at = now(), expires_at = now()"])
+@pytest.mark.parametrize(
+    "change", ["redirect_status = 301", "click_cap = 0", "starts_at = now(), expires_at = now()"]
+)
 def test_it_has_a_database_that_refuses_too(
     db: Session, domain: Domain, actor: Actor, now: datetime, change: str
 ) -> None:
