@@ -41,12 +41,14 @@ _NO_REFERRER = (*_REDIRECT_HEADERS, ("referrer-policy", "no-referrer"))
 _FILE_HEADERS = (("content-type", "application/json"), ("cache-control", "public, max-age=3600"))
 _WELL_KNOWN = "/.well-known/"
 _ROOT, _FILE = "root", "file"
+_WITHOUT_A_LINK = (pages.UNAVAILABLE, pages.WRONG_HOST, pages.TOO_MANY, pages.BUSY, pages.UNCHECKED)
 _PAGE_OF = {
     UNKNOWN: pages.NOT_FOUND,
     click_event.PAUSED: pages.PAUSED,
     click_event.GONE: pages.GONE,
     click_event.SCHEDULED: pages.SCHEDULED,
     click_event.EXPIRED: pages.EXPIRED,
+    click_event.LOCKED: pages.LOCKED,
 }
 
 
@@ -64,6 +66,14 @@ class Wanted:
     key: str
     then: Callable[[Entry], "Prepared | Wanted"]
     domain: DomainSnapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What is held of a link, and the domain that it was asked for at."""
+
+    domain: DomainSnapshot
+    entry: Entry
 
 
 class Redirector:
@@ -90,7 +100,7 @@ class Redirector:
         self._country_of = country_of
         self._answered = {
             name: ANSWERED.labels(name)
-            for name in (*click_event.OUTCOMES, UNKNOWN, _ROOT, _FILE, pages.UNAVAILABLE, pages.WRONG_HOST)
+            for name in (*click_event.OUTCOMES, UNKNOWN, _ROOT, _FILE, *_WITHOUT_A_LINK)
         }
 
     async def redirect(self, visit: Visit) -> Answer:
@@ -121,18 +131,47 @@ class Redirector:
             await self._clicks.submit(step.click)
         return step.answer
 
+    async def find(self, visit: Visit) -> Found | Answer | None:
+        """What is held of the link that a visit asks for, or Redis says of it; None where the path can name none. An
+        answer where its host is none of ours, or Redis does not say."""
+        key, domain = self._domain_key(visit.host), None
+        try:
+            domain = None if key is None else domain_in(await self._entry(key))
+            if domain is None or domain.is_tombstone:
+                return self._page(visit, pages.WRONG_HOST).answer
+            key = _link_key(visit.path, domain.domain_id, domain.case_sensitive)
+            return None if key is None else Found(domain, await self._entry(key))
+        except Unavailable:
+            return self._page(visit, pages.UNAVAILABLE, domain).answer
+
+    async def follow(self, visit: Visit, found: Found, *, page: str = "") -> Answer:
+        """The answer of a link that was found, after its click is kept; with `page`, that one in place of its own."""
+        step = self._at_link(visit, found.domain, found.entry)
+        if step.click is not None:
+            await self._clicks.submit(step.click)
+        return self._said(visit, page, found.domain) if page else step.answer
+
+    def refuse(self, visit: Visit, found: Found, page: str) -> Answer:
+        """A page in place of what the link would answer. No click is kept."""
+        return self._page(visit, page, found.domain).answer
+
     def prepare(self, visit: Visit) -> Prepared | Wanted:
         """The answer, or the first snapshot that has to be asked for."""
-        if visit.host in self._default_hosts:
-            key = keys.DEFAULT_DOMAIN
-        elif _HOST.match(visit.host):
-            key = keys.domain(visit.host)
-        else:
+        key = self._domain_key(visit.host)
+        if key is None:
             return self._page(visit, pages.WRONG_HOST)
         entry = self._snapshots.held(key)
         if entry is None:
             return Wanted(key, lambda entry: self._at_domain(visit, entry))
         return self._at_domain(visit, entry)
+
+    def _domain_key(self, host: str) -> str | None:
+        if host in self._default_hosts:
+            return keys.DEFAULT_DOMAIN
+        return keys.domain(host) if _HOST.match(host) else None
+
+    async def _entry(self, key: str) -> Entry:
+        return self._snapshots.held(key) or await self._snapshots.ask(key)
 
     def _at_domain(self, visit: Visit, entry: Entry) -> Prepared | Wanted:
         domain = domain_in(entry)
@@ -238,9 +277,11 @@ class Redirector:
 
     def _page(self, visit: Visit, outcome: str, domain: DomainSnapshot | None = None) -> Prepared:
         self._answered[outcome].inc()
+        return Prepared(self._said(visit, _PAGE_OF.get(outcome, outcome), domain))
+
+    def _said(self, visit: Visit, page: str, domain: DomainSnapshot | None) -> Answer:
         brand = "" if domain is None else domain.brand or self._brand
-        kind = _PAGE_OF.get(outcome, outcome)
-        return Prepared(self._texts.answer(kind, accept_language=visit.language, brand=brand))
+        return self._texts.answer(page, accept_language=visit.language, brand=brand)
 
 
 @lru_cache(maxsize=4096)

@@ -16,6 +16,7 @@ def why_kept(reason: str) -> str:
         "gone": gettext("the link was archived or deleted"),
         "scheduled": gettext("the link had not started"),
         "expired": gettext("the link had ended"),
+        "locked": gettext("the link asked for its password"),
     }.get(reason, reason)
 
 

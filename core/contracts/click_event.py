@@ -11,7 +11,8 @@ from core.contracts.decoding import decode_with
 
 REDIRECT, PAUSED, GONE = "redirect", "paused", "gone"
 SCHEDULED, EXPIRED = "scheduled", "expired"
-OUTCOMES = (REDIRECT, PAUSED, GONE, SCHEDULED, EXPIRED)
+LOCKED = "locked"
+OUTCOMES = (REDIRECT, PAUSED, GONE, SCHEDULED, EXPIRED, LOCKED)
 """What was answered. Their places in this order are stored: only add at the end."""
 
 

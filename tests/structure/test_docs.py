@@ -42,6 +42,7 @@ def test_it_names_every_redis_key() -> None:
     text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
     names = [keys.ACCEPTED, keys.SNAPSHOTS_READY, keys.CHANGED, keys.DEFAULT_DOMAIN]
     names += [function("QUEUE") for function in (keys.stream, keys.later, keys.dead, keys.suspects)]
+    names += [keys.password_tries(7, 8, "ADDRESS").replace("7:8", "LINK:MINUTE")]
     names += [keys.worker("NAME"), keys.link(7, "SLUG").replace("7", "DOMAIN"), keys.domain("HOST")]
     assert [name for name in names if f"`{name}`" not in text] == []
 
