@@ -6,15 +6,19 @@ from typing import Any, cast
 
 from quart import Quart, Response, request
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, UnsupportedMediaType
 
 from core.config import Settings
 from tracker_quart.answers import Answer
+from tracker_quart.request_head import OWN_PATHS
 from tracker_quart.service import Service
-from tracker_quart.visit import read_visit
+from tracker_quart.visit import Visit, password_in, read_visit
 
 _LONG = "public, max-age=604800"
 _EXTENSION = "rastro"
+_LARGEST_BODY = 4096  # a password of 128 characters takes 1.5 kB when each is percent-encoded
+_BODY_S = 10
+_FORM = "application/x-www-form-urlencoded"
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
 
@@ -29,6 +33,7 @@ def create_app(settings: Settings) -> Quart:
     """The tracker's app. Its Service lives from start-up to shutdown of the app; `service_of` finds it."""
     app = Quart(__name__, static_folder=None, template_folder=None)
     app.response_class = Bare
+    app.config.update(MAX_CONTENT_LENGTH=_LARGEST_BODY, BODY_TIMEOUT=_BODY_S)
     app.asgi_app = _origin_form(app.asgi_app)  # type: ignore[method-assign, assignment]
 
     @app.while_serving
@@ -64,16 +69,15 @@ def create_app(settings: Settings) -> Quart:
     @app.get("/")
     @app.get("/<path:slug>")
     async def redirect(slug: str = "") -> Response:
-        scope = cast(dict[str, Any], request.scope)
-        visit = read_visit(
-            method=request.method,
-            target=scope["raw_path"],
-            query=scope["query_string"],
-            headers=scope["headers"],
-            peer=(scope.get("client") or ("",))[0],
-            proxies=settings.trusted_proxies,
-        )
-        return _response(await service_of(app).redirector.redirect(visit))
+        return _response(await service_of(app).redirector.redirect(_visit(settings)))
+
+    @app.post("/<path:slug>")
+    async def open_link(slug: str) -> Response:
+        opener = service_of(app).opener
+        answer = None if slug in OWN_PATHS else await opener.open(_visit(settings), _password)
+        if answer is None:
+            raise MethodNotAllowed(("GET", "HEAD", "OPTIONS"))
+        return _response(answer)
 
     @app.errorhandler(HTTPException)
     async def refused(error: HTTPException) -> Response:
@@ -109,6 +113,25 @@ def _origin_form(asgi: Asgi) -> Asgi:
         await asgi(scope, receive, send)
 
     return call
+
+
+def _visit(settings: Settings) -> Visit:
+    scope = cast(dict[str, Any], request.scope)
+    return read_visit(
+        method=request.method,
+        target=scope["raw_path"],
+        query=scope["query_string"],
+        headers=scope["headers"],
+        peer=(scope.get("client") or ("",))[0],
+        proxies=settings.trusted_proxies,
+    )
+
+
+async def _password() -> str:
+    """The password in the request's body, and nowhere else."""
+    if request.mimetype != _FORM:
+        raise UnsupportedMediaType
+    return password_in(await request.get_data(cache=False, as_text=False, parse_form_data=False))
 
 
 def _response(answer: Answer) -> Response:

@@ -15,7 +15,11 @@ from tracker_quart.answers import Answer
 
 NOT_FOUND, PAUSED, GONE, UNAVAILABLE, WRONG_HOST = "not_found", "paused", "gone", "unavailable", "wrong_host"
 SCHEDULED, EXPIRED, CAPPED = "scheduled", "expired", "capped"
-RETRY_AFTER_S = 5
+LOCKED, WRONG_PASSWORD = "locked", "wrong_password"
+TOO_MANY, BUSY, UNCHECKED = "too_many", "busy", "unchecked"
+"""Pages in place of a password's check: too many wrong ones, too many people at once, no Redis to count them."""
+
+RETRY_AFTER_S = {UNAVAILABLE: 5, UNCHECKED: 5, BUSY: 2, TOO_MANY: 60}
 
 _TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "visitor"
 _BRAND = "\N{OBJECT REPLACEMENT CHARACTER}"
@@ -28,6 +32,11 @@ _STATUS = {
     CAPPED: 410,
     UNAVAILABLE: 503,
     WRONG_HOST: 421,
+    LOCKED: 423,
+    WRONG_PASSWORD: 423,
+    TOO_MANY: 429,
+    BUSY: 429,
+    UNCHECKED: 503,
 }
 
 
@@ -36,6 +45,9 @@ class _Words:
     title: str
     text: str
     button: str = ""
+    label: str = ""
+    """Of the field for a password; only pages with one have a form."""
+    wrong: str = ""
 
 
 _ENGLISH = {
@@ -58,6 +70,27 @@ _ENGLISH = {
     WRONG_HOST: _Words(
         "No links live here", "This server answers for other names. Check the address for a typing error."
     ),
+    LOCKED: _Words(
+        "This link asks for a password", "Whoever sent it to you has the password.", "Open", label="Password"
+    ),
+    WRONG_PASSWORD: _Words(
+        "This link asks for a password",
+        "Whoever sent it to you has the password.",
+        "Open",
+        label="Password",
+        wrong="That is not the password.",
+    ),
+    TOO_MANY: _Words(
+        "Too many tries", "Wait a minute, then try the password once more.", "Back to the password"
+    ),
+    BUSY: _Words(
+        "Try again in a moment", "Many people are opening links with a password right now.", "Try again"
+    ),
+    UNCHECKED: _Words(
+        "Try again in a moment",
+        "We can not check passwords right now. Nothing is wrong with your link.",
+        "Try again",
+    ),
 }
 _PORTUGUESE = {
     NOT_FOUND: _Words(
@@ -79,6 +112,25 @@ _PORTUGUESE = {
         "Não há links aqui",
         "Este servidor responde por outros nomes. Confira se o endereço foi digitado certo.",
     ),
+    LOCKED: _Words("Este link pede uma senha", "Quem enviou o link tem a senha.", "Abrir", label="Senha"),
+    WRONG_PASSWORD: _Words(
+        "Este link pede uma senha",
+        "Quem enviou o link tem a senha.",
+        "Abrir",
+        label="Senha",
+        wrong="A senha não é essa.",
+    ),
+    TOO_MANY: _Words(
+        "Tentativas demais", "Espere um minuto e digite a senha mais uma vez.", "Voltar para a senha"
+    ),
+    BUSY: _Words(
+        "Tente de novo em instantes", "Muita gente está abrindo links com senha agora.", "Tentar de novo"
+    ),
+    UNCHECKED: _Words(
+        "Tente de novo em instantes",
+        "Não conseguimos conferir senhas agora. Não há nada de errado com o seu link.",
+        "Tentar de novo",
+    ),
 }
 _LANGUAGES = {"en": _ENGLISH, "pt": _PORTUGUESE}
 
@@ -89,29 +141,30 @@ class Pages:
     def __init__(self) -> None:
         style = (_TEMPLATES / "style.css").read_text(encoding="utf-8").strip()
         digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-        self._headers = (
+        headers = (
             ("content-type", "text/html; charset=utf-8"),
             ("cache-control", "private, no-store"),
             ("x-robots-tag", "noindex"),
             ("x-content-type-options", "nosniff"),
             ("referrer-policy", "no-referrer"),
             ("vary", "accept-language"),
-            (
-                "content-security-policy",
-                (
-                    f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; "
-                    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-                ),
-            ),
         )
-        template = Environment(
+        policy = (
+            f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; "
+            "base-uri 'none'; frame-ancestors 'none'; form-action "
+        )
+        self._headers = (*headers, ("content-security-policy", policy + "'none'"))
+        # Chromium holds the redirect after a form against form-action too, and it may lead to any site.
+        self._form_headers = (*headers, ("content-security-policy", policy + "http: https:"))
+        templates = Environment(
             loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
-        ).get_template("page.html")
+        )
+        page, form = templates.get_template("page.html"), templates.get_template("password.html")
         self._bodies: dict[tuple[str, str, bool], str] = {}
         for language, words_of in _LANGUAGES.items():
             for kind, words in words_of.items():
                 for branded in (True, False):
-                    self._bodies[kind, language, branded] = template.render(
+                    self._bodies[kind, language, branded] = (form if words.label else page).render(
                         language={"en": "en", "pt": "pt-BR"}[language],
                         words=words,
                         style=Markup(style),  # noqa: S704 (ours, and quotes must stay what the hash says)
@@ -122,9 +175,10 @@ class Pages:
         """The page of a kind, in the visitor's language, under `brand` where there is one."""
         text = self._bodies[kind, chosen_language(accept_language), bool(brand)]
         body = (text.replace(_BRAND, str(escape(brand))) if brand else text).encode("utf-8")
-        headers = [*self._headers, ("content-length", str(len(body)))]
-        if kind == UNAVAILABLE:
-            headers.append(("retry-after", str(RETRY_AFTER_S)))
+        kinds_own = self._form_headers if kind in (LOCKED, WRONG_PASSWORD) else self._headers
+        headers = [*kinds_own, ("content-length", str(len(body)))]
+        if kind in RETRY_AFTER_S:
+            headers.append(("retry-after", str(RETRY_AFTER_S[kind])))
         return Answer(_STATUS[kind], tuple(headers), body)
 
 

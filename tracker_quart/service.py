@@ -14,7 +14,9 @@ from tracker_quart.clicklog import ClickLog
 from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, end, make_client
 from tracker_quart.countries import Lookup
 from tracker_quart.invalidation import Listener
+from tracker_quart.opening import Opener
 from tracker_quart.pages import Pages
+from tracker_quart.passwords import Passwords
 from tracker_quart.pipeline import Pipeline
 from tracker_quart.redirect import Redirector
 from tracker_quart.snapshots import Snapshots, reader
@@ -55,6 +57,8 @@ class Service:
             brand=settings.org_name,
             country_of=Lookup(settings.geoip_mmdb).of,
         )
+        self._passwords = Passwords(self._client, breaker=Breaker("passwords"))
+        self.opener = Opener(self.redirector, self._passwords)
         self._tender: asyncio.Task[None] | None = None
 
     @property
@@ -93,6 +97,7 @@ class Service:
         if self._tender is not None:
             await end(self._tender)
         await self._caps.close()
+        self._passwords.close()
         await self._clicks.close()
         while self._spool.waiting and (left := deadline - time.monotonic()) > 0:
             replaying = asyncio.create_task(self._replay())

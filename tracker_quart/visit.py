@@ -5,7 +5,7 @@ Everything a stranger can send is bounded here, and text whatever its bytes were
 
 from collections.abc import Iterable
 from functools import lru_cache
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_plus, unquote_to_bytes
 
 import msgspec
 
@@ -102,6 +102,13 @@ def path_of(target: bytes) -> str:
 def query_of(query: bytes) -> str:
     """The query as `Visit` keeps it."""
     return _text(query, LONGEST_QUERY)
+def password_in(form: bytes) -> str:
+    """What stands in the field `password` of a form that was sent (application/x-www-form-urlencoded); "" for none."""
+    for part in form.split(b"&"):
+        name, _, value = part.partition(b"=")
+        if name == b"password":
+            return unquote_plus(value.decode("utf-8", "replace"), errors="replace")
+    return ""
 
 
 def slug_of(path: str) -> str | None:

@@ -113,6 +113,11 @@ class LinkFields(Schema):
     click_id_param = fields.String(
         metadata={"description": 'name under which the click id is added to the destination; "" for none'}
     )
+    password = fields.String(
+        allow_none=True,
+        load_only=True,
+        metadata={"description": "visitors have to give it; null takes it away; never shown again"},
+    )
 
 
 class NewLink(LinkFields):
@@ -205,6 +210,7 @@ class LinkOut(Schema):
     no_referrer = fields.Boolean()
     pass_query = fields.Boolean()
     click_id_param = fields.String()
+    has_password = fields.Boolean()
     warnings = fields.List(fields.String())
     version = fields.Integer()
     created_at = fields.String()

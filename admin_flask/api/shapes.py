@@ -35,6 +35,7 @@ def link_json(link: Link) -> dict[str, Any]:
         "split": split_json(link),
         "owner_id": link.owner_id,
         **settings_of(link),
+        "has_password": bool(link.password_hash),
         "warnings": _warnings(link),
         "version": link.version,
         "created_at": link.created_at.isoformat(),

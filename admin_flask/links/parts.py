@@ -116,7 +116,7 @@ def left_out(counts: Summary, robots: Breakdown) -> tuple[str, str, str]:
     if known != counts.bots:  # the viewer's days are not the organisation's: only the sum is known
         kinds = [gettext("%(n)s robots", n=number(counts.bots))] if counts.bots else []
     if counts.others:
-        kinds.append(gettext("%(n)s while it was paused or gone", n=number(counts.others)))
+        kinds.append(gettext("%(n)s that the link held back", n=number(counts.others)))
     total = counts.clicks + counts.bots + counts.others
     received = (
         gettext("%(n)s requests received:", n=number(total)) if total != 1 else gettext("1 request received:")

@@ -117,6 +117,7 @@ def labels() -> dict[str, str]:
         "no_referrer": gettext("Referrer"),
         "pass_query": gettext("Passing the query on"),
         "click_id_param": gettext("Click id parameter"),
+        "password": gettext("Password"),
     }
 
 

@@ -17,6 +17,7 @@ def why_kept(reason: str) -> str:
         "scheduled": gettext("the link had not started"),
         "expired": gettext("the link had ended"),
         "capped": gettext("the link had reached its limit"),
+        "locked": gettext("the link asked for its password"),
     }.get(reason, reason)
 
 

@@ -11,7 +11,8 @@ from core.contracts.decoding import decode_with
 
 REDIRECT, PAUSED, GONE = "redirect", "paused", "gone"
 SCHEDULED, EXPIRED, CAPPED = "scheduled", "expired", "capped"
-OUTCOMES = (REDIRECT, PAUSED, GONE, SCHEDULED, EXPIRED, CAPPED)
+LOCKED = "locked"
+OUTCOMES = (REDIRECT, PAUSED, GONE, SCHEDULED, EXPIRED, CAPPED, LOCKED)
 """What was answered. Their places in this order are stored: only add at the end."""
 
 

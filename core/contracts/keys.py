@@ -104,6 +104,8 @@ RATE_LIMITS = "rastro:limit"
 
 API_RATE_TTL_S = 120
 
+PASSWORD_TRIES_TTL_S = 120
+
 FORM_DRAFT_TTL_S = 3600
 
 
@@ -115,6 +117,13 @@ def form_draft(person_id: int, token: str) -> str:
 def api_rate(key_id: int, minute: int) -> str:
     """Requests of an API key in one minute, counted from 1970 (API_RATE_TTL_S)."""
     return f"{RATE_LIMITS}:api:{key_id}:{minute}"
+
+
+def password_tries(link_id: int, minute: int, address: str = "") -> str:
+    """Tries at a link's password in one minute, counted from 1970: of one visitor's address, or of all together
+    (PASSWORD_TRIES_TTL_S)."""
+    name = f"{{rastro}}:tries:{link_id}:{minute}"
+    return f"{name}:{address}" if address else name
 
 
 def link_of(name: bytes) -> tuple[int, str]:

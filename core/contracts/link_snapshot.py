@@ -5,6 +5,8 @@ import msgspec
 from core.contracts.snapshot import Codec
 
 LIVE, PAUSED, GONE = "live", "paused", "gone"
+LOCKED = "locked"
+"""Live, with a password: a tracker that knows no passwords holds such a link back instead of leading past it."""
 
 
 class Condition(
@@ -68,14 +70,15 @@ class LinkSnapshot(
         "campaign_id": "g",
         "campaign": "m",
         "click_cap": "C",
+        "password_hash": "h",
     },
 ):
-    """One slug's owner. `state` is live, paused or gone (archived or deleted); a tombstone (`link_id` 0) says that
-    nobody owns the slug any more. From `starts_ms` on and before `expires_ms` (ms since 1970) the first of `rules` that
-    matches wins, then `split`, then `url`; else `fallback_url` where there is one. `split_key` is what visitors are
-    told apart with; `campaign` is its name, for macros; after `click_cap` people (0: no cap) it leads nobody any more.
-    Unknown fields are ignored and missing ones have defaults, so
-    releases mix."""
+    """One slug's owner. `state` is live, locked, paused or gone (archived or deleted); a tombstone (`link_id` 0) says
+    that nobody owns the slug any more. From `starts_ms` on and before `expires_ms` (ms since 1970) the first of `rules`
+    that matches wins, then `split`, then `url`; else `fallback_url` where there is one. `split_key` is what visitors
+    are told apart with; `campaign` is its name, for macros. After `click_cap` people (0: no cap) it leads nobody any
+    more. Where there is a `password_hash` (argon2id), visitors have to give the password first. Unknown fields are
+    ignored and missing ones have defaults, so releases mix."""
 
     link_id: int = 0
     state: str = LIVE
@@ -93,6 +96,7 @@ class LinkSnapshot(
     campaign_id: int = 0
     campaign: str = ""
     click_cap: int = 0
+    password_hash: str = ""
     schema: int = 1  # what is left out means 1, for ever; the codec writes the schema of this release
 
     @property

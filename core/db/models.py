@@ -166,6 +166,9 @@ class Link(Base):
         CheckConstraint("starts_at < expires_at", name="window"),
         CheckConstraint("redirect_status in (302, 307)", name="redirect_status"),
         CheckConstraint("click_cap >= 1", name="click_cap"),
+        CheckConstraint(
+            "password_hash = '' or starts_with(password_hash, '$argon2id$')", name="password_hash"
+        ),
         Index("ix_links_created", text("created_at DESC"), text("id DESC")),
         Index(
             "ix_links_search",
@@ -191,6 +194,7 @@ class Link(Base):
     no_referrer: Mapped[bool] = mapped_column(server_default=text("false"))
     pass_query: Mapped[bool] = mapped_column(server_default=text("true"))
     click_id_param: Mapped[str] = mapped_column(server_default="")
+    password_hash: Mapped[str] = mapped_column(server_default="")
     campaign_id: Mapped[int | None] = mapped_column(
         ForeignKey("campaigns.id", ondelete="SET NULL"), index=True
     )

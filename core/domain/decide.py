@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from msgspec import structs
+
 from core.contracts import click_event, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
@@ -65,7 +67,7 @@ def known(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, _: Targeted |
 def active(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, _: Targeted | None) -> Decision | None:
     """The link is neither paused (it may come back: 404) nor archived or deleted (it will not: 410). A state that
     this release does not know is held back like a pause: redirecting against the owner's will can not be undone."""
-    if link.state == link_snapshot.LIVE:
+    if link.state == link_snapshot.LIVE or (link.state == link_snapshot.LOCKED and link.password_hash):
         return None
     if link.state == link_snapshot.GONE:
         return Decision(status=410, outcome=click_event.GONE)
@@ -84,6 +86,12 @@ def unexpired(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, _: Target
     if link.expires_ms is None or now_ms < link.expires_ms:
         return None
     return _elsewhere(410, click_event.EXPIRED, link.fallback_url or domain.expired_url)
+
+
+def password(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, _: Targeted | None) -> Decision | None:
+    """The visitor need not give a password, or has given it: then the link is an `opened` one. 423, as it opens to
+    whoever knows the password: no robot takes the page for the link's content, and browsers show its form."""
+    return Decision(status=423, outcome=click_event.LOCKED) if link.password_hash else None
 
 
 def rule(
@@ -109,7 +117,13 @@ def cap(decision: Decision, link: LinkSnapshot, domain: DomainSnapshot) -> Decis
     return replace(decision, if_capped=over)
 
 
-STEPS: tuple[Step, ...] = (known, active, started, unexpired, rule, variant)
+STEPS: tuple[Step, ...] = (known, active, started, unexpired, password, rule, variant)
+
+
+def opened(link: LinkSnapshot) -> LinkSnapshot:
+    """The link as it is for a visitor who has given its password."""
+    state = link_snapshot.LIVE if link.state == link_snapshot.LOCKED else link.state
+    return structs.replace(link, state=state, password_hash="")
 
 
 def _elsewhere(status: int, outcome: str, url: str) -> Decision:

@@ -8,7 +8,6 @@ import secrets
 from datetime import datetime, timedelta
 from functools import cache
 
-from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
@@ -20,6 +19,7 @@ from core.domain.permissions import ROLES
 from core.services import audit
 from core.services.actor import COMMAND, Actor
 from core.services.api_keys import KeyNotFound, KeyRefused, create_key, key_for, list_keys, revoke_key
+from core.services.hashing import hasher
 from core.services.mail import MailFailed, Sender
 from core.services.sign_ins import (
     close_other_sessions,
@@ -117,7 +117,7 @@ def create_user(
         email=address,
         name=full_name,
         role=role,
-        password_hash=_hasher().hash(password),
+        password_hash=hasher().hash(password),
         is_active=True,
         created_at=now,
     )
@@ -144,8 +144,8 @@ def authenticate(session: Session, *, email: str, password: str) -> User | None:
     fits = _verify(user.password_hash if user is not None else _dummy_hash(), password)
     if user is None or not fits or not user.is_active:
         return None
-    if _hasher().check_needs_rehash(user.password_hash):
-        user.password_hash = _hasher().hash(password)
+    if hasher().check_needs_rehash(user.password_hash):
+        user.password_hash = hasher().hash(password)
         session.commit()
     return user
 
@@ -250,14 +250,14 @@ def new_password() -> str:
 
 
 def _set_password(session: Session, user: User, password: str, *, keep_session: int | None = None) -> None:
-    user.password_hash = _hasher().hash(password)
+    user.password_hash = hasher().hash(password)
     drop_sessions(session, user_id=user.id, keep_session=keep_session)
     session.execute(delete(PasswordReset).where(PasswordReset.user_id == user.id))
 
 
 def _verify(password_hash: str, password: str) -> bool:
     try:
-        return _hasher().verify(password_hash, password[:1001])
+        return hasher().verify(password_hash, password[:1001])
     except (VerificationError, InvalidHashError, UnicodeEncodeError):
         return False
 
@@ -289,11 +289,5 @@ def _self(user: User) -> Actor:
 
 
 @cache
-def _hasher() -> PasswordHasher:
-    """OWASP's small setting: several sign-ins at once must fit into a small pod's memory."""
-    return PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
-
-
-@cache
 def _dummy_hash() -> str:
-    return _hasher().hash(secrets.token_hex(16))
+    return hasher().hash(secrets.token_hex(16))

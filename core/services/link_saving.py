@@ -21,7 +21,7 @@ from core.services.publishing import announce_link, publish_now
 
 _UNIQUE_SLUG = "uq_links_domain_id_slug_key"
 _PUBLISHED = frozenset(
-    {"slug", "domain", "url", "state", "campaign_id", "rules", "split", *link_settings.NAMES}
+    {"slug", "domain", "url", "state", "campaign_id", "rules", "split", "password", *link_settings.NAMES}
 )
 _TRIES = 20
 
@@ -108,10 +108,16 @@ def save(
     redis: Redis | None,
     before: dict[str, object] | None = None,
     old_key: tuple[int, str] | None = None,
+    old_hash: str | None = None,
 ) -> Link:
-    """History, audit and outbox beside the change, one commit, then publish. Nothing at all when nothing differs."""
+    """History, audit and outbox beside the change, one commit, then publish. Nothing at all when nothing differs.
+
+    `old_hash` is the password's before the change, where it may have changed: fields do not show that.
+    """
     after = fields_of(link)
     changed = [name for name, value in after.items() if (before or {}).get(name) != value]
+    if old_hash is not None and old_hash != link.password_hash and "password" not in changed:
+        changed.append("password")
     if before is not None:
         if not changed:
             session.rollback()
@@ -146,7 +152,7 @@ def save(
 
 
 def fields_of(link: Link) -> dict[str, object]:
-    """What history keeps of a link: the fields that people edit."""
+    """What history keeps of a link: the fields that people edit. Of a password, whether there is one."""
     return {
         "slug": link.slug,
         "domain": link.domain.host,
@@ -159,6 +165,7 @@ def fields_of(link: Link) -> dict[str, object]:
         "rules": rules_json(link),
         "split": split_json(link),
         **link_settings.settings_of(link),
+        "password": bool(link.password_hash),
     }
 
 

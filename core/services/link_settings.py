@@ -8,6 +8,7 @@ from core.db.models import Link
 from core.domain.destination import PARAMETER
 from core.domain.urls import DestinationRefused, check_destination
 from core.services.link_errors import LinkRefused
+from core.services.link_passwords import put_password
 
 STATUSES = (302, 307)
 LARGEST_CAP = 1_000_000_000
@@ -15,7 +16,8 @@ _YEARS = range(2000, 3000)
 
 
 class LinkSettings(TypedDict, total=False):
-    """What may be set; what is left out stays as it is. `None` takes a time or the cap away, "" an address."""
+    """What may be set; what is left out stays as it is. `None` takes a time, the cap or the password away, "" an
+    address."""
 
     starts_at: datetime | None
     expires_at: datetime | None
@@ -25,9 +27,12 @@ class LinkSettings(TypedDict, total=False):
     no_referrer: bool
     pass_query: bool
     click_id_param: str
+    password: str | None
 
 
-NAMES = tuple(LinkSettings.__annotations__)
+SECRET = "password"  # noqa: S105 (the name of a setting that is never shown)
+NAMES = tuple(name for name in LinkSettings.__annotations__ if name != SECRET)
+"""Settings that are shown and kept in history as they are."""
 
 
 def put_settings(link: Link, given: LinkSettings, *, own_hosts: Collection[str]) -> None:
@@ -52,6 +57,8 @@ def put_settings(link: Link, given: LinkSettings, *, own_hosts: Collection[str])
         link.pass_query = given["pass_query"]
     if "click_id_param" in given:
         link.click_id_param = _parameter("click_id_param", given["click_id_param"])
+    if "password" in given:
+        put_password(link, given["password"])
 
 
 def settings_of(link: Link) -> dict[str, object]:

@@ -114,6 +114,7 @@ def create_link(
             no_referrer=False,
             pass_query=True,
             click_id_param="",
+            password_hash="",
             version=1,
             created_at=now,
             updated_at=now,
@@ -158,7 +159,7 @@ def edit_link(
     with undone_on_error(session):
         link = locked(session, link_id=link_id, version=version)
         before = fields_of(link)
-        old_key = (link.domain_id, link.slug_key)
+        old_key, old_hash = (link.domain_id, link.slug_key), link.password_hash
         with session.no_autoflush:
             if url is not UNSET and url.strip() != link.url:
                 link.url = check_destination(url, own_hosts=domains.own_hosts(session))
@@ -180,7 +181,15 @@ def edit_link(
             if settings:
                 put_settings(link, settings, own_hosts=domains.own_hosts(session))
         return save(
-            session, link, actor=actor, now=now, action="edit", redis=redis, before=before, old_key=old_key
+            session,
+            link,
+            actor=actor,
+            now=now,
+            action="edit",
+            redis=redis,
+            before=before,
+            old_key=old_key,
+            old_hash=old_hash,
         )
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from core.contracts import domain_snapshot, keys, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import GONE, LIVE, PAUSED, LinkSnapshot
+from core.contracts.link_snapshot import GONE, LIVE, LOCKED, PAUSED, LinkSnapshot
 from core.contracts.snapshot import put_script, revision_of
 from core.db.models import Campaign, Domain, Link
 from core.db.work import Outbox, snapshot_revision
@@ -50,6 +50,7 @@ _OF_LINK = (
     Link.no_referrer,
     Link.pass_query,
     Link.click_id_param,
+    Link.password_hash,
     Link.campaign_id,
     Campaign.name.label("campaign"),
 )
@@ -161,9 +162,10 @@ def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], N
 
 def link_of(row: Row[*tuple[Any, ...]], targets: Targets) -> LinkSnapshot:
     """What the tracker must know of a link, its rules and split included; `row` has at least the columns _OF_LINK."""
+    state = _STATES[row.state]
     return LinkSnapshot(
         link_id=row.id,
-        state=_STATES[row.state],
+        state=LOCKED if state == LIVE and row.password_hash else state,
         url=ascii_url(row.url),
         rules=targets.rules,
         split=targets.split,
@@ -176,6 +178,7 @@ def link_of(row: Row[*tuple[Any, ...]], targets: Targets) -> LinkSnapshot:
         no_referrer=row.no_referrer,
         pass_query=row.pass_query,
         click_id_param=row.click_id_param,
+        password_hash=row.password_hash,
         campaign_id=row.campaign_id or 0,
         campaign=row.campaign or "",
     )

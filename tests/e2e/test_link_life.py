@@ -87,7 +87,7 @@ def test_it_lives_its_life(site: Up, sign_in: SignIn, visit: Visit, shop: str) -
     page.get_by_role("button", name="Archive").click()
     expect(page.get_by_text("This link answers “gone” to visitors.")).to_be_visible()
     assert ask(short, PERSON)[0] == 410
-    expect(page.get_by_text(re.compile("2 while it was paused or gone"))).to_be_visible(timeout=SOON)
+    expect(page.get_by_text(re.compile("2 that the link held back"))).to_be_visible(timeout=SOON)
 
 
 def test_it_is_found_by_keyboard_and_while_typing(sign_in: SignIn, shop: str) -> None:

@@ -49,6 +49,7 @@ def test_it_names_every_redis_key() -> None:
     names = [keys.ACCEPTED, keys.ANSWERED, keys.CAP_COUNTS, keys.SNAPSHOTS_READY, keys.CHANGED]
     names.append(keys.DEFAULT_DOMAIN)
     names += [function("QUEUE") for function in (keys.stream, keys.later, keys.dead, keys.suspects)]
+    names += [keys.password_tries(7, 8, "ADDRESS").replace("7:8", "LINK:MINUTE")]
     names += [keys.worker("NAME"), keys.link(7, "SLUG").replace("7", "DOMAIN"), keys.domain("HOST")]
     names.append(keys.counted(b"").replace("counted:", "counted:CLICK"))
     assert [name for name in names if f"`{name}`" not in text] == []

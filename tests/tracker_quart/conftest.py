@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import redis
+from argon2 import PasswordHasher
 from quart import Quart
 from quart.typing import TestClientProtocol as Client
 
@@ -23,6 +24,9 @@ from tracker_quart.app import create_app
 CHROME = (
     "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/131.0.0.0 Safari/537.36"
 )
+HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("abacaxi")
+"""Of a link's password; cheap, so that tests are quick."""
+
 URL = "https://shop.example/sale?utm_source=mail&x=%20y#top"
 
 

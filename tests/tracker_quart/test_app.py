@@ -64,8 +64,16 @@ async def test_it_answers_small_files_for_any_host(
 async def test_it_takes_no_other_method(client: Client, method: str) -> None:
     answer = await client.open("/sale", method=method)
     assert answer.status_code == 405
-    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+    others = set() if method == "POST" else {"POST"}  # only a link with a password takes one
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"} | others
     assert answer.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/livez", "/robots.txt", "/", "/unknown", "/sale/more", "/%FF"])
+async def test_it_takes_no_post_where_nothing_asks_for_a_password(client: Client, path: str) -> None:
+    answer = await client.post(path, form={"password": "x"})
+    assert answer.status_code == 405
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
 
 
 async def test_it_lives_through_targets_that_are_no_path(app: Quart) -> None:

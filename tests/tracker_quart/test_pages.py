@@ -18,6 +18,11 @@ KINDS = (
     pages.CAPPED,
     pages.UNAVAILABLE,
     pages.WRONG_HOST,
+    pages.LOCKED,
+    pages.WRONG_PASSWORD,
+    pages.TOO_MANY,
+    pages.BUSY,
+    pages.UNCHECKED,
 )
 
 
@@ -43,6 +48,30 @@ def test_it_is_small_and_allows_only_its_own_style(made: Pages, kind: str, langu
     assert headers["content-length"] == str(len(answer.body))
     assert f'<html lang="{language}">' in text
     assert "Casa Aroeira" in text
+    assert int(headers.get("retry-after", "1")) > 0 and ("retry-after" in headers) == (
+        answer.status in (429, 503)
+    )
+
+
+@pytest.mark.parametrize(
+    ("language", "label", "wrong"), [("en", "Password", "not the"), ("pt", "Senha", "não é")]
+)
+def test_it_asks_for_a_password(made: Pages, language: str, label: str, wrong: str) -> None:
+    asks = made.answer(pages.LOCKED, accept_language=language)
+    again = made.answer(pages.WRONG_PASSWORD, accept_language=language)
+    assert (asks.status, again.status) == (423, 423)
+    for text in (asks.body.decode(), again.body.decode()):
+        assert '<form method="post">' in text  # to the page's own address, whatever its query
+        assert f'<label for="password">{label}</label>' in text
+        assert re.search(r'<input [^>]*type="password" autocomplete="current-password"', text)
+        assert ('aria-invalid="true"' in text) == (wrong in text) == (text == again.body.decode())
+
+
+def test_it_lets_only_the_form_be_sent_and_its_redirect_lead_to_any_site(made: Pages) -> None:
+    for kind in KINDS:
+        headers = dict(made.answer(kind, accept_language="").headers)
+        sent_to = "http: https:" if kind in (pages.LOCKED, pages.WRONG_PASSWORD) else "'none'"
+        assert headers["content-security-policy"].endswith(f"; form-action {sent_to}")
 
 
 def test_it_escapes_the_name_and_leaves_no_gap_without_one(made: Pages) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from core.contracts.link_snapshot import LinkSnapshot
+from tests.tracker_quart.conftest import HASH, URL
 from tests.tracker_quart.lanes import LAST, Lane, outcomes, two_lanes
 
 HOST = b"Host: localhost\r\n"
@@ -111,6 +113,15 @@ CORPUS = {
     + HOST
     + b"Content-Length: 300000\r\n\r\n"
     + b"a" * 300_000,
+    "password": b"POST /secret?a=1 HTTP/1.1\r\n"
+    + HOST
+    + b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 16\r\n\r\npassword=abacaxi",
+    "wrong password in chunks": b"POST /secret HTTP/1.1\r\n"
+    + HOST
+    + b"Content-Type: application/x-www-form-urlencoded\r\nTransfer-Encoding: chunked\r\n\r\n"
+    + b"9\r\npassword=\r\n1\r\nx\r\n0\r\n\r\n",
+    "password in the query": b"GET /secret?password=abacaxi HTTP/1.1\r\n" + HOST + b"\r\n",
+    "head of a locked link": b"HEAD /secret HTTP/1.1\r\n" + HOST + b"\r\n",
     "head": b"HEAD /sale HTTP/1.1\r\n" + HOST + b"\r\n" + b"HEAD /nobody HTTP/1.1\r\n" + HOST + b"\r\n",
     "expects": START + b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\nab",
     "websocket": START + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -126,6 +137,8 @@ CLOSE = {
 @pytest.fixture(scope="module")
 def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lane, Lane]]:
     with two_lanes(tmp_path_factory.mktemp("lanes") / "here") as lanes:
+        for lane in lanes:
+            lane.publisher.link("secret", LinkSnapshot(link_id=11, url=URL, password_hash=HASH))
         yield lanes
 
 

@@ -45,6 +45,7 @@ def test_it_makes_a_link(api: Caller, db: Session, domain: Domain, valkey: Redis
         "no_referrer": False,
         "pass_query": True,
         "click_id_param": "",
+        "has_password": False,
         "warnings": [],
         "cap_count": None,
         "version": 1,
@@ -115,6 +116,12 @@ def test_it_chooses_a_slug_and_a_domain(api: Caller, db: Session) -> None:
         ({"url": URL, "pass_query": None}, {"pass_query"}),
         ({"url": URL, "click_id_param": "a b"}, {"click_id_param"}),
         ({"url": URL, "click_id_param": "x" * 65}, {"click_id_param"}),
+        ({"url": URL, "password": ""}, {"password"}),
+        ({"url": URL, "password": "x" * 129}, {"password"}),
+        ({"url": URL, "password": "a\nb"}, {"password"}),
+        ({"url": URL, "password": "a\ud800"}, {"password"}),
+        ({"url": URL, "password": 7}, {"password"}),
+        ({"url": URL, "has_password": True}, {"has_password"}),
         ({"url": "https://{source}.example.com/"}, {"url"}),
         ({"url": URL, "warnings": []}, {"warnings"}),
         ({"url": URL, "colour": "red"}, {"colour"}),
@@ -130,6 +137,32 @@ def test_it_names_the_fields_that_are_wrong(
     assert set(found) == wrong
     assert all(message.endswith(".") or "Did you mean" in message for message in found.values())
     assert db.scalars(select(Link)).all() == []
+
+
+def test_it_takes_a_password_and_never_shows_it(
+    api: Caller, db: Session, domain: Domain, valkey: Redis
+) -> None:
+    answers = [
+        api.post("/links", url=URL, slug="a", password="abacaxi"),
+        api.get("/links/1"),
+        api.get("/links"),
+        api.patch("/links/1", title="t"),
+        api.patch("/links/1", password="manga", version=2),
+        api.patch("/links/1", password="manga", version=1),
+        api.patch("/links/1", password="x" * 129),
+    ]
+    assert [answer.status_code for answer in answers] == [201, 200, 200, 200, 200, 409, 422]
+    assert [answer.get_json()["has_password"] for answer in (*answers[:2], *answers[3:5])] == [True] * 4
+    assert answers[5].get_json()["current"]["has_password"]
+    for answer in answers:
+        assert not any(
+            secret in answer.text for secret in ("abacaxi", "manga", "argon2", "password_hash", "xxx")
+        )
+    framed = valkey.get(keys.link(domain.id, "a"))
+    assert isinstance(framed, bytes) and link_snapshot.decode(framed).password_hash.startswith("$argon2id$")
+    assert api.patch("/links/1", password=None).get_json()["has_password"] is False
+    changes = select(LinkHistory.changed).where(LinkHistory.version > 1).order_by(LinkHistory.version)
+    assert list(db.scalars(changes)) == [["title"], ["password"], ["password"]]
 
 
 def test_it_suggests_the_address_that_was_meant(api: Caller) -> None:

@@ -66,7 +66,7 @@ def test_it_counts_people_and_robots_apart(sit_down: Sit, make_link: MakeLink, c
     page = sit_down("viewer").get(f"/links/{link.id}?period=7d").text
     assert figures_of(page) == [("11", "+120% from 5"), ("10", "+100% from 5"), ("4", "new")]
     assert (
-        "17 requests received: <b>11 counted</b>, 3 named robots, 1 link check, 2 while it was paused or gone."
+        "17 requests received: <b>11 counted</b>, 3 named robots, 1 link check, 2 that the link held back."
         in page
     )
     for label, value in (("wa.me", 9), ("instagram.com", 2), ("Brazil", 9), ("Portugal", 2), ("Mobile", 9)):

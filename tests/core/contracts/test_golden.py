@@ -13,7 +13,7 @@ import pytest
 from core.contracts import click_event, domain_snapshot, keys, link_snapshot, snapshot, task_message
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import GONE, Condition, LinkSnapshot, Rule, Variant
+from core.contracts.link_snapshot import GONE, LOCKED, Condition, LinkSnapshot, Rule, Variant
 from core.contracts.snapshot import NewerSchema, body_of, frame, revision_of
 from core.contracts.task_message import TaskMessage
 
@@ -59,6 +59,7 @@ LINK = LinkSnapshot(
     split=(Variant(id=5, url="https://c", weight=10_000), Variant(id=6, url="https://d")),
     split_key=bytes(range(16)),
 )
+HASH = "$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHRzYWx0c2FsdA$aGFzaGhhc2hoYXNoaGFzaGhhc2hoYXNoaGFzaGhhc2g"
 WHOLE = msgspec.structs.replace(
     LINK,
     state=GONE,
@@ -93,6 +94,12 @@ CASES: list[Case] = [
         link_snapshot.decode,
     ),
     ("link_snapshot_v1_wide_tombstone", LinkSnapshot(), link_bytes, link_snapshot.decode),
+    (
+        "link_snapshot_v1_locked",
+        LinkSnapshot(link_id=12, state=LOCKED, url="https://example.com/a", password_hash=HASH),
+        link_bytes,
+        link_snapshot.decode,
+    ),
     (
         "domain_snapshot_v1",
         DomainSnapshot(domain_id=7, host="go.example.com", case_sensitive=True, brand="Padaria é"),
@@ -152,6 +159,12 @@ CASES: list[Case] = [
     (
         "click_event_v1_capped",
         ClickEvent(id=CLICK_ID, link_id=12, outcome="capped"),
+        click_event.encode,
+        click_event.decode,
+    ),
+    (
+        "click_event_v1_locked",
+        ClickEvent(id=CLICK_ID, link_id=12, outcome="locked", method="POST"),
         click_event.encode,
         click_event.decode,
     ),

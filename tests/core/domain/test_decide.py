@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
-from core.domain.decide import STEPS, Decision, Targeted, decide
+from core.domain.decide import STEPS, Decision, Targeted, decide, opened
 from core.domain.facts import Facts
 from core.domain.targeting import plan_of
 
@@ -78,8 +78,65 @@ def test_it_sends_visitors_elsewhere(link: LinkSnapshot, domain: DomainSnapshot,
     assert decide(owned, domain=domain, now_ms=NOW) == decision
 
 
+SECRET = "$argon2id$..."
+
+
+@pytest.mark.parametrize(
+    ("link", "decision", "once_opened"),
+    [
+        (LinkSnapshot(state="locked"), Decision(423, "locked"), Decision(302, "redirect", URL)),
+        (LinkSnapshot(state="live"), Decision(423, "locked"), Decision(302, "redirect", URL)),
+        (LinkSnapshot(state="locked", status=307), Decision(423, "locked"), Decision(307, "redirect", URL)),
+        (LinkSnapshot(state="paused"), Decision(404, "paused"), Decision(404, "paused")),
+        (LinkSnapshot(state="gone"), Decision(410, "gone"), Decision(410, "gone")),
+        (
+            LinkSnapshot(state="locked", starts_ms=NOW + 1),
+            Decision(404, "scheduled"),
+            Decision(404, "scheduled"),
+        ),
+        (
+            LinkSnapshot(state="locked", expires_ms=1, fallback_url=OVER),
+            Decision(302, "expired", OVER),
+            Decision(302, "expired", OVER),
+        ),
+    ],
+)
+def test_it_asks_for_the_password_of_a_link_that_is_open(
+    link: LinkSnapshot, decision: Decision, once_opened: Decision
+) -> None:
+    locked = replace(link, link_id=7, url=URL, password_hash=SECRET)
+    assert decide(locked, domain=PLAIN, now_ms=NOW) == decision
+    assert decide(opened(locked), domain=PLAIN, now_ms=NOW) == once_opened
+
+
+def test_it_holds_back_a_locked_link_whose_password_is_not_there() -> None:
+    assert decide(LinkSnapshot(link_id=7, state="locked", url=URL), domain=PLAIN, now_ms=NOW) == Decision(
+        404, "paused"
+    )
+
+
+def test_it_asks_for_the_password_before_any_rule() -> None:
+    rule = Rule(id=3, conditions=(Condition("robot"),), url=OVER)
+    link = LinkSnapshot(link_id=7, state="locked", url=URL, rules=(rule,), password_hash=SECRET)
+    plan = plan_of(link)
+    assert plan is not None
+    robot = Targeted(plan, Facts(link_id=7, now_ms=NOW, door_bot="agent"))
+    assert decide(link, domain=PLAIN, now_ms=NOW, targeted=robot) == Decision(423, "locked")
+    assert decide(opened(link), domain=PLAIN, now_ms=NOW, targeted=robot) == Decision(
+        302, "redirect", OVER, rule=3
+    )
+
+
 def test_it_walks_named_steps_in_order() -> None:
-    assert [step.__name__ for step in STEPS] == ["known", "active", "started", "unexpired", "rule", "variant"]
+    assert [step.__name__ for step in STEPS] == [
+        "known",
+        "active",
+        "started",
+        "unexpired",
+        "password",
+        "rule",
+        "variant",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +197,7 @@ _ms = st.none() | st.integers(-10, 10)
         expires_ms=_ms,
         fallback_url=st.sampled_from(["", OVER]),
         status=st.sampled_from([302, 307]),
+        password_hash=st.sampled_from(["", SECRET]),
     ),
     domain=st.sampled_from([PLAIN, PARKING]),
     now_ms=st.integers(-11, 11),
@@ -151,6 +209,6 @@ def test_it_leads_to_the_destination_only_live_and_in_time(
     in_time = (link.starts_ms is None or link.starts_ms <= now_ms) and (
         link.expires_ms is None or now_ms < link.expires_ms
     )
-    leads = link.link_id > 0 and link.state == "live" and in_time
+    leads = link.link_id > 0 and link.state == "live" and in_time and not link.password_hash
     assert (decision.outcome == "redirect") == (decision.url == URL) == leads
     assert (decision.status in (302, 307)) == bool(decision.url)
