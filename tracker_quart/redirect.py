@@ -68,7 +68,7 @@ class Wanted:
 
 class Redirector:
     """Answers visits. `default_hosts` are hosts that mean the default domain; `brand` names domains without a name;
-    `country_of` gives an address's ISO code, and is asked only where a rule wants to know."""
+    `country_of` gives an address's ISO code, and is asked only where a rule or a destination wants to know."""
 
     def __init__(
         self,
@@ -165,7 +165,14 @@ class Redirector:
             source = source_of(visit.query, domain.source_param)
         if decision.outcome == click_event.REDIRECT:
             if visit.query or link.click_id_param or not is_plain(url):
-                values = MacroValues(visit, domain=domain, link=link, click_id=click_id, source=source)
+                values = MacroValues(
+                    visit,
+                    domain=domain,
+                    link=link,
+                    click_id=click_id,
+                    source=source,
+                    country_of=self._country_of,
+                )
                 url, utm = resolve(
                     url,
                     query=visit.query,
