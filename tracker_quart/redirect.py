@@ -20,6 +20,7 @@ from core.domain.bots import door_verdict
 from core.domain.decide import FOUND, UNKNOWN, Targeted, decide
 from core.domain.destination import is_plain, resolve, source_of
 from core.domain.facts import Facts
+from core.domain.ranges import Ranges
 from core.domain.urls import LONGEST_SLUG, slug_key
 from core.observe import ANSWERED
 from tracker_quart import pages
@@ -68,7 +69,8 @@ class Wanted:
 
 class Redirector:
     """Answers visits. `default_hosts` are hosts that mean the default domain; `brand` names domains without a name;
-    `country_of` gives an address's ISO code, and is asked only where a rule or a destination wants to know."""
+    `country_of` gives an address's ISO code, and is asked only where a rule or a destination wants to know;
+    `robot_networks` are the operator's ranges of robots."""
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Redirector:
         default_hosts: Iterable[str],
         brand: str,
         country_of: Callable[[str], str],
+        robot_networks: Ranges | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._clicks = clicks
@@ -88,6 +91,7 @@ class Redirector:
         self._default_hosts = frozenset(default_hosts)
         self._brand = brand
         self._country_of = country_of
+        self._robot_networks = robot_networks
         self._answered = {
             name: ANSWERED.labels(name)
             for name in (*click_event.OUTCOMES, UNKNOWN, _ROOT, _FILE, pages.UNAVAILABLE, pages.WRONG_HOST)
@@ -154,7 +158,13 @@ class Redirector:
         link = link_in(entry)
         click_id = self._ids.new()
         now_ms = click_event.unix_ms(click_id)
-        door_bot = door_verdict(method=visit.method, user_agent=visit.user_agent, purpose=visit.purpose)
+        door_bot = door_verdict(
+            method=visit.method,
+            user_agent=visit.user_agent,
+            purpose=visit.purpose,
+            ip=visit.ip,
+            networks=self._robot_networks,
+        )
         plan = plan_in(entry)
         targeted = None if plan is None else Targeted(plan, self._facts(visit, link, now_ms, door_bot))
         decision = decide(link, domain=domain, now_ms=now_ms, targeted=targeted)

@@ -47,6 +47,7 @@ class Service:
             default_hosts=(_without_usual_port(host) for host in settings.default_hosts),
             brand=settings.org_name,
             country_of=Lookup(settings.geoip_mmdb).of,
+            robot_networks=settings.robot_networks,
         )
         self._tender: asyncio.Task[None] | None = None
 

@@ -1,18 +1,15 @@
 """What rules may ask about a visit. Each fact is computed when a rule first asks for it, and never twice."""
 
 from collections.abc import Callable
-from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from core.domain.languages import first_language
+from core.domain.ranges import number_of
 from core.domain.referrers import referrer_host
 
 if TYPE_CHECKING:
     from core.domain.agents import Agent
-
-_MAPPED = 0xFFFF
-"""The first 96 bits of an IPv4 address that travels as IPv6."""
 
 
 class Facts:
@@ -109,7 +106,7 @@ class Facts:
         """The family, 4 or 6, and the visitor's address as a number; an IPv4 one that travels as IPv6 is an IPv4 one.
         (0, 0) where none is known."""
         if self._address is None:
-            self._address = _address(self.ip)
+            self._address = number_of(self.ip)
         return self._address
 
 
@@ -122,13 +119,3 @@ def _parameters(query: str) -> dict[str, list[str]]:
         if part:
             found.setdefault(name, []).append(value)
     return found
-
-
-def _address(ip: str) -> tuple[int, int]:
-    try:
-        if ":" not in ip:
-            return 4, int.from_bytes(inet_pton(AF_INET, ip), "big")
-        number = int.from_bytes(inet_pton(AF_INET6, ip), "big")
-    except (OSError, ValueError):
-        return 0, 0
-    return (4, number & 0xFFFFFFFF) if number >> 32 == _MAPPED else (6, number)
