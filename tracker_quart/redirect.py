@@ -29,6 +29,7 @@ from tracker_quart.click_stream import Click
 from tracker_quart.clicklog import ClickLog
 from tracker_quart.macros import MacroValues
 from tracker_quart.pages import Answer, Pages
+from tracker_quart.returning import Visitors, name_of
 from tracker_quart.snapshots import Entry, Snapshots, Unavailable, domain_in, link_in, plan_in, revision_in
 from tracker_quart.visit import Visit, slug_of
 
@@ -63,14 +64,25 @@ class Wanted:
     """A snapshot is not at hand: ask for `key`, and go on with `then`. `domain` is known by then, or None."""
 
     key: str
-    then: Callable[[Entry], "Prepared | Wanted"]
+    then: Callable[[Entry], "Step"]
     domain: DomainSnapshot | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """A rule wants to know whether the visitor was here before: ask for `name`, and go on with `then`."""
+
+    name: str
+    then: Callable[[bool], "Step"]
+
+
+Step = Prepared | Wanted | Unsure
 
 
 class Redirector:
     """Answers visits. `default_hosts` are hosts that mean the default domain; `brand` names domains without a name;
     `country_of` gives an address's ISO code, and is asked only where a rule or a destination wants to know;
-    `robot_networks` are the operator's ranges of robots."""
+    `visitors` knows who was here before; `robot_networks` are the operator's ranges of robots."""
 
     def __init__(
         self,
@@ -82,6 +94,7 @@ class Redirector:
         default_hosts: Iterable[str],
         brand: str,
         country_of: Callable[[str], str],
+        visitors: Visitors,
         robot_networks: Ranges | None = None,
     ) -> None:
         self._snapshots = snapshots
@@ -91,6 +104,7 @@ class Redirector:
         self._default_hosts = frozenset(default_hosts)
         self._brand = brand
         self._country_of = country_of
+        self._visitors = visitors
         self._robot_networks = robot_networks
         self._answered = {
             name: ANSWERED.labels(name)
@@ -103,10 +117,10 @@ class Redirector:
 
     def begin(self, visit: Visit, reply: Callable[[Answer], None]) -> Coroutine[Any, Any, Answer] | None:
         """As `redirect`, without a task where nothing has to be asked for: `reply` is called with the answer once its
-        click is kept, perhaps before this returns. Where a snapshot is missing, what to wait for is returned instead.
+        click is kept, perhaps before this returns. Where Redis has to be asked, what to wait for is returned instead.
         """
         step = self.prepare(visit)
-        if isinstance(step, Wanted):
+        if not isinstance(step, Prepared):
             return self._finish(visit, step)
         if step.click is None:
             reply(step.answer)
@@ -114,8 +128,11 @@ class Redirector:
             self._clicks.keep(step.click, partial(reply, step.answer))
         return None
 
-    async def _finish(self, visit: Visit, step: Prepared | Wanted) -> Answer:
-        while isinstance(step, Wanted):
+    async def _finish(self, visit: Visit, step: Step) -> Answer:
+        while not isinstance(step, Prepared):
+            if isinstance(step, Unsure):
+                step = step.then(await self._visitors.return_of(step.name))
+                continue
             wanted = step
             try:
                 step = wanted.then(await self._snapshots.ask(wanted.key))
@@ -125,8 +142,8 @@ class Redirector:
             await self._clicks.submit(step.click)
         return step.answer
 
-    def prepare(self, visit: Visit) -> Prepared | Wanted:
-        """The answer, or the first snapshot that has to be asked for."""
+    def prepare(self, visit: Visit) -> Step:
+        """The answer, or what has to be asked for first."""
         if visit.host in self._default_hosts:
             key = keys.DEFAULT_DOMAIN
         elif _HOST.match(visit.host):
@@ -138,7 +155,7 @@ class Redirector:
             return Wanted(key, lambda entry: self._at_domain(visit, entry))
         return self._at_domain(visit, entry)
 
-    def _at_domain(self, visit: Visit, entry: Entry) -> Prepared | Wanted:
+    def _at_domain(self, visit: Visit, entry: Entry) -> Step:
         domain = domain_in(entry)
         if domain.is_tombstone:
             return self._page(visit, pages.WRONG_HOST)
@@ -154,7 +171,9 @@ class Redirector:
             return Wanted(key, lambda found: self._at_link(visit, domain, found), domain)
         return self._at_link(visit, domain, found)
 
-    def _at_link(self, visit: Visit, domain: DomainSnapshot, entry: Entry) -> Prepared:
+    def _at_link(
+        self, visit: Visit, domain: DomainSnapshot, entry: Entry, returning: bool | None = None
+    ) -> Prepared | Unsure:
         link = link_in(entry)
         click_id = self._ids.new()
         now_ms = click_event.unix_ms(click_id)
@@ -166,7 +185,12 @@ class Redirector:
             networks=self._robot_networks,
         )
         plan = plan_in(entry)
-        targeted = None if plan is None else Targeted(plan, self._facts(visit, link, now_ms, door_bot))
+        targeted = None
+        if plan is not None:
+            may_return = plan.asks_returning and returning is None and not door_bot and visit.ip != ""
+            if may_return and decide(link, domain=domain, now_ms=now_ms).outcome == click_event.REDIRECT:
+                return Unsure(name_of(visit, link), partial(self._at_link, visit, domain, entry))
+            targeted = Targeted(plan, self._facts(visit, link, now_ms, door_bot, bool(returning)))
         decision = decide(link, domain=domain, now_ms=now_ms, targeted=targeted)
         if decision.outcome == UNKNOWN:
             return self._unknown(visit, domain)
@@ -229,7 +253,7 @@ class Redirector:
         self._answered[_FILE].inc()
         return Prepared(Answer(200, (*_FILE_HEADERS, ("content-length", str(len(content)))), bytes(content)))
 
-    def _facts(self, visit: Visit, link: LinkSnapshot, now_ms: int, door_bot: str) -> Facts:
+    def _facts(self, visit: Visit, link: LinkSnapshot, now_ms: int, door_bot: str, returning: bool) -> Facts:
         return Facts(
             link_id=link.link_id,
             now_ms=now_ms,
@@ -240,6 +264,7 @@ class Redirector:
             host=visit.host,
             language=visit.language,
             door_bot=door_bot,
+            returning=returning,
             country_of=self._country_of,
         )
 

@@ -14,6 +14,7 @@ from tracker_quart.countries import Lookup
 from tracker_quart.invalidation import Listener
 from tracker_quart.pages import Pages
 from tracker_quart.redirect import Redirector
+from tracker_quart.returning import Visitors, marker
 from tracker_quart.snapshots import Snapshots, reader
 from tracker_quart.spool import Spool
 
@@ -48,6 +49,7 @@ class Service:
             brand=settings.org_name,
             country_of=Lookup(settings.geoip_mmdb).of,
             robot_networks=settings.robot_networks,
+            visitors=Visitors(mark=marker(self._client), breaker=Breaker("visitors")),
         )
         self._tender: asyncio.Task[None] | None = None
 

@@ -14,7 +14,7 @@ class Ranges:
 
     def __init__(self, networks: Iterable[IPv4Network | IPv6Network]) -> None:
         known = [_unmapped(network) for network in networks]
-        merged = {
+        merged: dict[int, list[IPv4Network] | list[IPv6Network]] = {
             4: list(collapse_addresses(each for each in known if isinstance(each, IPv4Network))),
             6: list(collapse_addresses(each for each in known if isinstance(each, IPv6Network))),
         }

@@ -43,6 +43,7 @@ def test_it_names_every_redis_key() -> None:
     names = [keys.ACCEPTED, keys.SNAPSHOTS_READY, keys.CHANGED, keys.DEFAULT_DOMAIN]
     names += [function("QUEUE") for function in (keys.stream, keys.later, keys.dead, keys.suspects)]
     names += [keys.worker("NAME"), keys.link(7, "SLUG").replace("7", "DOMAIN"), keys.domain("HOST")]
+    names += [keys.seen(7, "VISITOR").replace("7", "LINK")]
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
