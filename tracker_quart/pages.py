@@ -16,7 +16,7 @@ NOT_FOUND, PAUSED, GONE, UNAVAILABLE, WRONG_HOST = "not_found", "paused", "gone"
 SCHEDULED, EXPIRED = "scheduled", "expired"
 RETRY_AFTER_S = 5
 
-_TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "visitor"
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "visitor"
 _BRAND = "\N{OBJECT REPLACEMENT CHARACTER}"
 _STATUS = {
     NOT_FOUND: 404,
@@ -86,26 +86,9 @@ class Pages:
     """Every visitor page, ready to send."""
 
     def __init__(self) -> None:
-        style = (_TEMPLATES / "style.css").read_text(encoding="utf-8").strip()
-        digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-        self._headers = (
-            ("content-type", "text/html; charset=utf-8"),
-            ("cache-control", "private, no-store"),
-            ("x-robots-tag", "noindex"),
-            ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
-            ("vary", "accept-language"),
-            (
-                "content-security-policy",
-                (
-                    f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; "
-                    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-                ),
-            ),
-        )
-        template = Environment(
-            loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
-        ).get_template("page.html")
+        style = (TEMPLATES / "style.css").read_text(encoding="utf-8").strip()
+        self._headers = page_headers(style)
+        template = environment().get_template("page.html")
         self._bodies: dict[tuple[str, str, bool], str] = {}
         for language, words_of in _LANGUAGES.items():
             for kind, words in words_of.items():
@@ -127,6 +110,29 @@ class Pages:
         return Answer(_STATUS[kind], tuple(headers), body)
 
 
+def environment() -> Environment:
+    """Where the templates of visitor pages come from."""
+    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+
+
+def page_headers(style: str, *, script: str = "") -> tuple[tuple[str, str], ...]:
+    """The headers of a page with this style, and this script where there is one; nothing else may run or load."""
+    scripts = f"script-src '{_digest(script)}'; " if script else ""
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; {scripts}img-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return (
+        ("content-type", "text/html; charset=utf-8"),
+        ("cache-control", "private, no-store"),
+        ("x-robots-tag", "noindex"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("vary", "accept-language"),
+        ("content-security-policy", policy),
+    )
+
+
 def chosen_language(accept_language: str) -> str:
     """ "pt" or "en": whichever an Accept-Language header prefers, English when it names neither."""
     best, best_weight = "en", 0.0
@@ -136,6 +142,10 @@ def chosen_language(accept_language: str) -> str:
         if language in _LANGUAGES and (weight := _weight(parameters)) > best_weight:
             best, best_weight = language, weight
     return best
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def _weight(parameters: str) -> float:

@@ -6,7 +6,7 @@ the way to the answer and the click that must be kept before the answer may leav
 
 import re
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -16,14 +16,16 @@ from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
+from core.domain.app_links import ANDROID, intent_of, way_of
 from core.domain.bots import door_verdict
 from core.domain.decide import FOUND, UNKNOWN, Targeted, decide
-from core.domain.destination import is_plain, resolve, source_of
+from core.domain.destination import Resolved, is_plain, resolve, source_of
 from core.domain.facts import Facts
 from core.domain.ranges import Ranges
 from core.domain.urls import LONGEST_SLUG, slug_key
 from core.observe import ANSWERED
 from tracker_quart import pages
+from tracker_quart.app_page import AppPage
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click
 from tracker_quart.clicklog import ClickLog
@@ -100,6 +102,7 @@ class Redirector:
         self._snapshots = snapshots
         self._clicks = clicks
         self._texts = texts
+        self._app_page = AppPage()
         self._ids = ids
         self._default_hosts = frozenset(default_hosts)
         self._brand = brand
@@ -199,24 +202,25 @@ class Redirector:
             source = source_of(visit.query, domain.source_param)
         if decision.outcome == click_event.REDIRECT:
             if visit.query or link.click_id_param or not is_plain(url):
-                values = MacroValues(
-                    visit,
-                    domain=domain,
-                    link=link,
-                    click_id=click_id,
-                    source=source,
-                    country_of=self._country_of,
-                )
-                url, utm = resolve(
-                    url,
-                    query=visit.query,
-                    pass_query=link.pass_query,
-                    source_param=domain.source_param,
-                    click_id_param=link.click_id_param,
-                    value_of=values,
-                )
+                url, utm = self._resolved(url, visit, domain, link, click_id, source)
             else:
                 utm = ""
+        way = page = None
+        if link.apps is not None and not (door_bot or decision.rule):
+            way = way_of(link.apps, visit.user_agent) if decision.outcome == click_event.REDIRECT else None
+        if way is not None:
+            app_url, app_utm = self._resolved(way.url, visit, domain, link, click_id, source)
+            if way.is_web:
+                decision, url, utm = replace(decision, variant=0), app_url, app_utm
+            elif way.system == ANDROID:
+                url = intent_of(app_url, fallback=url)
+            else:
+                page = self._app_page.answer(
+                    app_url=app_url,
+                    web_url=url,
+                    accept_language=visit.language,
+                    brand=domain.brand or self._brand,
+                )
         event = ClickEvent(
             id=click_id,
             link_id=link.link_id,
@@ -236,13 +240,43 @@ class Redirector:
             variant=decision.variant,
             source=source,
             landing_utm=utm,
+            app="" if way is None else way.system,
         )
         click = Click(click_id, click_event.encode(event))
         if not url:
             return Prepared(self._page(visit, decision.outcome, domain).answer, click)
         self._answered[decision.outcome].inc()
+        if page is not None:
+            return Prepared(page, click)
         headers = _NO_REFERRER if link.no_referrer else _REDIRECT_HEADERS
         return Prepared(Answer(decision.status, (("location", url), *headers)), click)
+
+    def _resolved(
+        self,
+        url: str,
+        visit: Visit,
+        domain: DomainSnapshot,
+        link: LinkSnapshot,
+        click_id: bytes,
+        source: str,
+    ) -> Resolved:
+        """An address with everything in it that this click brings."""
+        values = MacroValues(
+            visit,
+            domain=domain,
+            link=link,
+            click_id=click_id,
+            source=source,
+            country_of=self._country_of,
+        )
+        return resolve(
+            url,
+            query=visit.query,
+            pass_query=link.pass_query,
+            source_param=domain.source_param,
+            click_id_param=link.click_id_param,
+            value_of=values,
+        )
 
     def _well_known(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
         """The files by which phones learn which apps open the domain's links. They follow no redirect."""

@@ -47,6 +47,10 @@ def _target(about: str) -> fields.String:
     return fields.String(metadata={"description": f'{about}; "" for a page that says so'})
 
 
+def _app(about: str) -> fields.String:
+    return fields.String(metadata={"description": f'address that opens an app on {about}; "" for none'})
+
+
 def _flag(about: str) -> fields.Boolean:
     return fields.Boolean(truthy={True}, falsy={False}, metadata={"description": about})
 
@@ -101,6 +105,8 @@ class LinkFields(Schema):
     starts_at = _instant("before it the link does not lead to its destination")
     expires_at = _instant("from it on the link does not lead to its destination")
     fallback_url = _target("where visitors are sent before the start and after the end")
+    ios_url = _app("iOS, myapp://... or https://...")
+    android_url = _app("Android, myapp://..., intent://... or https://...")
     redirect_status = Number(least=302, most=307, metadata={"enum": [302, 307]})
     no_referrer = _flag("the destination does not learn where its visitors come from")
     pass_query = _flag("the visitor's query is passed on to the destination")
@@ -194,6 +200,8 @@ class LinkOut(Schema):
     starts_at = fields.String(allow_none=True)
     expires_at = fields.String(allow_none=True)
     fallback_url = fields.String()
+    ios_url = fields.String()
+    android_url = fields.String()
     redirect_status = fields.Integer()
     no_referrer = fields.Boolean()
     pass_query = fields.Boolean()

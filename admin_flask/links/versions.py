@@ -112,6 +112,8 @@ def labels() -> dict[str, str]:
         "starts_at": gettext("Start"),
         "expires_at": gettext("End"),
         "fallback_url": gettext("Fallback address"),
+        "ios_url": gettext("App on iOS"),
+        "android_url": gettext("App on Android"),
         "redirect_status": gettext("Status code"),
         "no_referrer": gettext("Referrer"),
         "pass_query": gettext("Passing the query on"),

@@ -39,13 +39,15 @@ class ClickEvent(
         "variant": "V",
         "source": "S",
         "landing_utm": "U",
+        "app": "A",
     },
 ):
     """One answered click. `door_bot` is the tracker's reason to take the visitor for a robot ("" for a person);
     `purpose` is what `Sec-Purpose`, `Purpose` or `X-Moz` said; `language` is the raw Accept-Language header; `rule` and
     `variant` are ids of what chose the destination, 0 for none;
     `source` is the private source tag of the short link's query; `landing_utm` are the `utm_` parameters of the address
-    that the visitor was led to, None where there was none (or by an older tracker, which did not say).
+    that the visitor was led to, None where there was none (or by an older tracker, which did not say); `app` is the
+    system, "ios" or "android", whose app address was tried, "" where none was.
     Unknown fields are ignored and missing ones have defaults, so old and new programs mix."""
 
     id: bytes
@@ -66,6 +68,7 @@ class ClickEvent(
     variant: int = 0
     source: str = ""
     landing_utm: str | None = None
+    app: str = ""
     version: int = 1
 
     @property

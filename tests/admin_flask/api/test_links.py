@@ -40,6 +40,8 @@ def test_it_makes_a_link(api: Caller, db: Session, domain: Domain, valkey: Redis
         "starts_at": None,
         "expires_at": None,
         "fallback_url": "",
+        "ios_url": "",
+        "android_url": "",
         "redirect_status": 302,
         "no_referrer": False,
         "pass_query": True,
@@ -100,6 +102,9 @@ def test_it_chooses_a_slug_and_a_domain(api: Caller, db: Session) -> None:
         ),
         ({"url": URL, "expires_at": "0001-01-01T00:00:00+14:00"}, {"expires_at"}),
         ({"url": URL, "fallback_url": "javascript:alert(1)"}, {"fallback_url"}),
+        ({"url": URL, "ios_url": "tel:+1"}, {"ios_url"}),
+        ({"url": URL, "ios_url": None}, {"ios_url"}),
+        ({"url": URL, "android_url": "file:///etc/passwd"}, {"android_url"}),
         ({"url": URL, "redirect_status": 301}, {"redirect_status"}),
         ({"url": URL, "redirect_status": 303}, {"redirect_status"}),
         ({"url": URL, "redirect_status": "302"}, {"redirect_status"}),
@@ -340,3 +345,16 @@ def test_it_warns_of_macros_that_are_none(api: Caller, db: Session, domain: Doma
     api.patch(f"/links/{body['id']}", campaign_id=None)
     framed = valkey.get(keys.link(domain.id, "m"))
     assert isinstance(framed, bytes) and link_snapshot.decode(framed).campaign == ""
+
+
+def test_it_sets_where_apps_are_opened(api: Caller, db: Session, domain: Domain, valkey: Redis) -> None:
+    apps = {"ios_url": "myapp://a?c={colour}", "android_url": "https://app.example.com/a"}
+    made = api.post("/links", url=URL, slug="a", **apps).get_json()
+    assert {name: made[name] for name in apps} == apps
+    assert made["warnings"] == ["{colour} is no macro: it is left out of the address."]
+    changed = api.patch(f"/links/{made['id']}", ios_url="").get_json()
+    assert (changed["ios_url"], changed["android_url"]) == ("", apps["android_url"])
+    framed = valkey.get(keys.link(domain.id, "a"))
+    assert isinstance(framed, bytes)
+    found = link_snapshot.decode(framed).apps
+    assert found is not None and (found.ios, found.android) == ("", apps["android_url"])
