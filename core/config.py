@@ -1,7 +1,7 @@
 """Settings: everything a program may be told, read once from the environment.
 
 A setting is added here and in `docs/configuration.md`, nowhere else; a test compares the two.
-Any secret may be given as `NAME_FILE`, the path of a file that holds it.
+Any secret, and ROBOT_NETWORKS, may be given as `NAME_FILE`, the path of a file that holds it.
 """
 
 import os
@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from core.domain.networks import Networks, parse_networks
+from core.domain.ranges import Ranges, parse_ranges
 
 
 class SettingError(Exception):
@@ -33,6 +34,7 @@ class Settings:
     port: int | None
     metrics_port: int | None
     trusted_proxies: Networks
+    robot_networks: Ranges | None
     default_hosts: tuple[str, ...]
     spool_dir: Path
     spool_max_mb: int
@@ -70,6 +72,7 @@ class Settings:
             port=env.integer_or_none("PORT", 0, 65535),
             metrics_port=env.integer_or_none("METRICS_PORT", 0, 65535),
             trusted_proxies=env.networks("TRUSTED_PROXIES"),
+            robot_networks=env.ranges("ROBOT_NETWORKS"),
             default_hosts=env.words("DEFAULT_HOSTS"),
             spool_dir=Path(env.text("SPOOL_DIR", "var/spool")),
             spool_max_mb=env.integer("SPOOL_MAX_MB", 512, 1, 1_000_000),
@@ -205,6 +208,13 @@ class _Reader:
     def networks(self, name: str) -> Networks:
         try:
             return parse_networks(self.text(name, ""))
+        except ValueError as error:
+            raise SettingError(f"{name}: {error}.") from error
+
+    def ranges(self, name: str) -> Ranges | None:
+        """Like a secret, it may lie in a file: lists of ranges are long."""
+        try:
+            return parse_ranges(self.raw_secret(name))
         except ValueError as error:
             raise SettingError(f"{name}: {error}.") from error
 

@@ -43,7 +43,12 @@ def make_handler(
     zone = settings.tz_default
     store = ClickStore(engine, zone=zone, owner=process_name)
     countries = Countries(settings.geoip_mmdb)
-    enricher = Enricher(zone=zone, keys=VisitorKeys(engine), countries=countries)
+    enricher = Enricher(
+        zone=zone,
+        keys=VisitorKeys(engine),
+        countries=countries,
+        robot_networks=settings.robot_networks,
+    )
 
     def handle(payloads: Sequence[bytes]) -> Mapping[int, str]:
         at = now()

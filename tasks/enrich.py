@@ -11,6 +11,7 @@ from core.domain.agents import read_agent
 from core.domain.bots import door_verdict
 from core.domain.languages import first_language
 from core.domain.periods import QUARTER_MS, day_of_quarter
+from core.domain.ranges import Ranges
 from core.domain.referrers import referrer_host
 from core.domain.utm import read_utm
 from core.domain.visitors import truncated, visitor_hash
@@ -20,12 +21,21 @@ _LONGEST_REMEMBERED = 512
 
 
 class Enricher:
-    """What enriching needs beside the click itself. `zone` is the organisation's."""
+    """What enriching needs beside the click itself. `zone` is the organisation's, `robot_networks` are the operator's
+    ranges of robots."""
 
-    def __init__(self, *, zone: ZoneInfo, keys: VisitorKeys, countries: Countries) -> None:
+    def __init__(
+        self,
+        *,
+        zone: ZoneInfo,
+        keys: VisitorKeys,
+        countries: Countries,
+        robot_networks: Ranges | None = None,
+    ) -> None:
         self._zone = zone
         self._keys = keys
         self._countries = countries
+        self._robot_networks = robot_networks
 
     def prepare(self, event: ClickEvent, *, today: date) -> PreparedClick:
         """The click as it is to be stored; its full address ends here. `today` is a day of the organisation's zone,
@@ -37,7 +47,7 @@ class Enricher:
             link_id=event.link_id,
             revision=event.revision,
             outcome=event.outcome,
-            bot_reason=_verdict(event),
+            bot_reason=_verdict(event, self._robot_networks),
             door_bot=event.door_bot,
             is_head=event.method == "HEAD",
             visitor=self._visitor(event, today),
@@ -69,11 +79,21 @@ class Enricher:
         return visitor_hash(event.ip, event.user_agent, key=key) if key else 0
 
 
-def _verdict(event: ClickEvent) -> str:
+def _verdict(event: ClickEvent, networks: Ranges | None) -> str:
     """The door's question asked again: this program may know more robots. A tracker that is newer than this program
-    may too, so that its verdict stands where this one finds nothing."""
+    may too, so that its verdict stands where this one finds nothing. Only answers that hang on no address are
+    remembered."""
     ask = _remembered if len(event.user_agent) + len(event.purpose) <= _LONGEST_REMEMBERED else _fresh
-    return ask(event.method, event.user_agent, event.purpose) or event.door_bot
+    said = ask(event.method, event.user_agent, event.purpose)
+    if not said and networks is not None:
+        said = door_verdict(
+            method=event.method,
+            user_agent=event.user_agent,
+            purpose=event.purpose,
+            ip=event.ip,
+            networks=networks,
+        )
+    return said or event.door_bot
 
 
 def _fresh(method: str, user_agent: str, purpose: str) -> str:

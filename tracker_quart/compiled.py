@@ -7,6 +7,7 @@ import msgspec
 from core.contracts import link_snapshot
 from core.contracts.link_snapshot import LIVE, LinkSnapshot
 from core.contracts.snapshot import revision_of
+from core.domain.decide import opened
 from core.domain.destination import is_plain
 from core.domain.targeting import Plan, plan_of
 from tracker_quart.answers import Answer, lasting_redirect
@@ -55,6 +56,11 @@ def compile_link(framed: bytes) -> Compiled:
     if link.state == LIVE and is_plain(link.url) and leads_everybody_alike(link):
         answer = lasting_redirect(link.url, link.status, link.no_referrer)
     return Compiled(link, revision_of(framed), plan_of(link), answer)
+
+
+def without_password(compiled: Compiled) -> Compiled:
+    """The link as it is for a visitor who has given its password. The same revision: it is the same link."""
+    return Compiled(opened(compiled.link), compiled.revision, compiled.plan, None)
 
 
 def leads_everybody_alike(link: LinkSnapshot) -> bool:

@@ -1,4 +1,4 @@
-"""The country of a visitor, for links whose rules ask for it."""
+"""The country of a visitor, for links whose rules or destinations ask for it."""
 
 import time
 from pathlib import Path

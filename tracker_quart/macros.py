@@ -1,5 +1,6 @@
 """What macros in a destination stand for, for one click. Each value is made when the destination asks for it."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from core.contracts.click_event import unix_ms
@@ -14,13 +15,21 @@ class MacroValues:
     """Calling it with a name of `destination.MACROS` gives the value, "" where there is none."""
 
     def __init__(
-        self, visit: Visit, *, domain: DomainSnapshot, link: LinkSnapshot, click_id: bytes, source: str
+        self,
+        visit: Visit,
+        *,
+        domain: DomainSnapshot,
+        link: LinkSnapshot,
+        click_id: bytes,
+        source: str,
+        country_of: Callable[[str], str],
     ) -> None:
         self._visit = visit
         self._domain = domain
         self._link = link
         self._click_id = click_id
         self._source = source
+        self._country_of = country_of
 
     def __call__(self, name: str) -> str:
         if name in CLICK_ID_MACROS:
@@ -38,6 +47,8 @@ class MacroValues:
                 return slug_of(self._visit.path) or ""
             case "source":
                 return self._source
+            case "country":
+                return self._country_of(self._visit.ip) if self._visit.ip else ""
             case "language":
                 return first_language(self._visit.language)
             case "referrer":

@@ -2,16 +2,16 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
-from core.contracts import click_event, link_snapshot
-from core.contracts.link_snapshot import LinkSnapshot
-from core.contracts.snapshot import revision_of
-from core.domain.decide import decide, opened
+from core.contracts import click_event
+from core.domain.decide import decide
 from tracker_quart import pages, passwords
-from tracker_quart.pages import Answer
+from tracker_quart.answers import Answer
+from tracker_quart.compiled import without_password
 from tracker_quart.passwords import Passwords
-from tracker_quart.redirect import Found, Redirector
-from tracker_quart.snapshots import Entry, link_in
+from tracker_quart.redirect import Redirector
+from tracker_quart.steps import Found
 from tracker_quart.visit import Visit
 
 _SEE_OTHER = 303
@@ -44,30 +44,25 @@ class Opener:
         found = await self._redirector.find(visit)
         if not isinstance(found, Found):
             return found
-        link = link_in(found.entry)
+        link = found.compiled.link
         if not link.password_hash:
             return None
-        if not self._asks(link, found):  # it was paused, say, while the visitor typed
+        if not self._asks(found):  # it was paused, say, while the visitor typed
             return _not_again(await self._redirector.follow(visit, found))
         verdict = await self._passwords.judge(
             await read(), password_hash=link.password_hash, link_id=link.link_id, ip=visit.ip
         )
         if verdict == passwords.RIGHT:
-            return _not_again(await self._redirector.follow(visit, _unlocked(link, found)))
+            opened = replace(found, compiled=without_password(found.compiled))
+            return _not_again(await self._redirector.follow(visit, opened))
         if verdict == passwords.WRONG:
             return await self._redirector.follow(visit, found, page=pages.WRONG_PASSWORD)
         return self._redirector.refuse(visit, found, _REFUSED[verdict])
 
-    def _asks(self, link: LinkSnapshot, found: Found) -> bool:
+    def _asks(self, found: Found) -> bool:
         """True when a password is what the link waits for now, not for its time or its owner."""
         now_ms = int(self._clock() * 1000)
-        return decide(link, domain=found.domain, now_ms=now_ms).outcome == click_event.LOCKED
-
-
-def _unlocked(link: LinkSnapshot, found: Found) -> Found:
-    """What would be held of the link if it had no password. The same revision: it is the same link."""
-    framed = link_snapshot.encode(opened(link), revision=revision_of(found.entry.framed or b""))
-    return Found(found.domain, Entry(framed, found.entry.fresh_until, found.entry.epoch))
+        return decide(found.compiled.link, domain=found.domain, now_ms=now_ms).outcome == click_event.LOCKED
 
 
 def _not_again(answer: Answer) -> Answer:

@@ -21,7 +21,7 @@ TOO_MANY, BUSY, UNCHECKED = "too_many", "busy", "unchecked"
 
 RETRY_AFTER_S = {UNAVAILABLE: 5, UNCHECKED: 5, BUSY: 2, TOO_MANY: 60}
 
-_TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "visitor"
+TEMPLATES = Path(__file__).resolve().parents[1] / "templates" / "visitor"
 _BRAND = "\N{OBJECT REPLACEMENT CHARACTER}"
 _STATUS = {
     NOT_FOUND: 404,
@@ -139,26 +139,11 @@ class Pages:
     """Every visitor page, ready to send."""
 
     def __init__(self) -> None:
-        style = (_TEMPLATES / "style.css").read_text(encoding="utf-8").strip()
-        digest = base64.b64encode(hashlib.sha256(style.encode("utf-8")).digest()).decode("ascii")
-        headers = (
-            ("content-type", "text/html; charset=utf-8"),
-            ("cache-control", "private, no-store"),
-            ("x-robots-tag", "noindex"),
-            ("x-content-type-options", "nosniff"),
-            ("referrer-policy", "no-referrer"),
-            ("vary", "accept-language"),
-        )
-        policy = (
-            f"default-src 'none'; style-src 'sha256-{digest}'; img-src 'self'; "
-            "base-uri 'none'; frame-ancestors 'none'; form-action "
-        )
-        self._headers = (*headers, ("content-security-policy", policy + "'none'"))
+        style = (TEMPLATES / "style.css").read_text(encoding="utf-8").strip()
+        self._headers = page_headers(style)
         # Chromium holds the redirect after a form against form-action too, and it may lead to any site.
-        self._form_headers = (*headers, ("content-security-policy", policy + "http: https:"))
-        templates = Environment(
-            loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined
-        )
+        self._form_headers = page_headers(style, form_action="http: https:")
+        templates = environment()
         page, form = templates.get_template("page.html"), templates.get_template("password.html")
         self._bodies: dict[tuple[str, str, bool], str] = {}
         for language, words_of in _LANGUAGES.items():
@@ -182,6 +167,31 @@ class Pages:
         return Answer(_STATUS[kind], tuple(headers), body)
 
 
+def environment() -> Environment:
+    """Where the templates of visitor pages come from."""
+    return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+
+
+def page_headers(
+    style: str, *, script: str = "", form_action: str = "'none'"
+) -> tuple[tuple[str, str], ...]:
+    """The headers of a page with this style, and this script where there is one; nothing else may run or load."""
+    scripts = f"script-src '{_digest(script)}'; " if script else ""
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; {scripts}img-src 'self'; "
+        f"base-uri 'none'; frame-ancestors 'none'; form-action {form_action}"
+    )
+    return (
+        ("content-type", "text/html; charset=utf-8"),
+        ("cache-control", "private, no-store"),
+        ("x-robots-tag", "noindex"),
+        ("x-content-type-options", "nosniff"),
+        ("referrer-policy", "no-referrer"),
+        ("vary", "accept-language"),
+        ("content-security-policy", policy),
+    )
+
+
 def chosen_language(accept_language: str) -> str:
     """ "pt" or "en": whichever an Accept-Language header prefers, English when it names neither."""
     best, best_weight = "en", 0.0
@@ -191,6 +201,10 @@ def chosen_language(accept_language: str) -> str:
         if language in _LANGUAGES and (weight := _weight(parameters)) > best_weight:
             best, best_weight = language, weight
     return best
+
+
+def _digest(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def _weight(parameters: str) -> float:

@@ -6,266 +6,173 @@ the way to the answer and the click that must be kept before the answer may leav
 
 import re
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
 from functools import lru_cache, partial
+from time import perf_counter
 from typing import Any
 
-import msgspec
-
-from core.contracts import click_event, keys
-from core.contracts.click_event import ClickEvent
+from core.contracts import keys
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import LinkSnapshot
-from core.domain.bots import door_verdict
-from core.domain.decide import FOUND, UNKNOWN, Targeted, decide
-from core.domain.destination import is_plain, resolve, source_of
-from core.domain.facts import Facts
 from core.domain.urls import LONGEST_SLUG, slug_key
-from core.observe import ANSWERED
+from core.observe import REDIRECT_SECONDS
 from tracker_quart import pages
-from tracker_quart.answers import Answer, redirect_to
-from tracker_quart.click_ids import ClickIds
-from tracker_quart.click_stream import Click
+from tracker_quart.access_log import AccessLog
+from tracker_quart.answers import Answer
+from tracker_quart.caps import Caps
 from tracker_quart.clicklog import ClickLog
-from tracker_quart.compiled import Compiled
-from tracker_quart.macros import MacroValues
-from tracker_quart.pages import Pages
+from tracker_quart.guide import Guide
+from tracker_quart.replies import Replies
+from tracker_quart.returning import Visitors
 from tracker_quart.snapshots import Entry, Snapshots, Unavailable, domain_in, link_in
+from tracker_quart.steps import Counted, Found, Prepared, Step, Unsure, Wanted
 from tracker_quart.visit import Visit, slug_of
 
 _HOST = re.compile(r"[^\s/?#@*\\]{1,255}\Z")
-_FILE_HEADERS = (("content-type", "application/json"), ("cache-control", "public, max-age=3600"))
 _WELL_KNOWN = "/.well-known/"
-_ROOT, _FILE = "root", "file"
-_PAGE_OF = {
-    UNKNOWN: pages.NOT_FOUND,
-    click_event.PAUSED: pages.PAUSED,
-    click_event.GONE: pages.GONE,
-    click_event.SCHEDULED: pages.SCHEDULED,
-    click_event.EXPIRED: pages.EXPIRED,
-}
-
-
-class Prepared(msgspec.Struct, frozen=True, gc=False):
-    """An answer. It may leave once `click`, where there is one, is kept."""
-
-    answer: Answer
-    click: Click | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A snapshot is not at hand: ask for `key`, and go on with `then`. `domain` is known by then, or None."""
-
-    key: str
-    then: Callable[[Entry], "Prepared | Wanted"]
-    domain: DomainSnapshot | None = None
 
 
 class Redirector:
-    """Answers visits. `default_hosts` are hosts that mean the default domain; `brand` names domains without a name;
-    `country_of` gives an address's ISO code, and is asked only where a rule wants to know."""
+    """Answers visits. `default_hosts` are hosts that mean the default domain; `visitors` knows who was here before;
+    `access_log` is None where nobody wants one."""
 
     def __init__(
         self,
         *,
         snapshots: Snapshots,
         clicks: ClickLog,
-        texts: Pages,
-        ids: ClickIds,
+        caps: Caps,
+        visitors: Visitors,
+        guide: Guide,
+        replies: Replies,
         default_hosts: Iterable[str],
-        brand: str,
-        country_of: Callable[[str], str],
+        access_log: AccessLog | None = None,
     ) -> None:
         self._snapshots = snapshots
         self._clicks = clicks
-        self._texts = texts
-        self._ids = ids
+        self._caps = caps
+        self._visitors = visitors
+        self._guide = guide
+        self._replies = replies
         self._default_hosts = frozenset(default_hosts)
-        self._brand = brand
-        self._country_of = country_of
-        self._answered = {
-            name: ANSWERED.labels(name)
-            for name in (*click_event.OUTCOMES, UNKNOWN, _ROOT, _FILE, pages.UNAVAILABLE, pages.WRONG_HOST)
-        }
+        self._access_log = access_log
 
     async def redirect(self, visit: Visit) -> Answer:
         """The answer to a visit, after its click is kept."""
-        return await self._finish(visit, self.prepare(visit))
+        began = perf_counter()
+        if self._access_log is not None and self._access_log.is_due():
+            answer = await self._noted(visit, self._access_log)
+        else:
+            answer = await self._answered(visit, self.prepare(visit))
+        REDIRECT_SECONDS.observe(perf_counter() - began)
+        return answer
 
     def begin(self, visit: Visit, reply: Callable[[Answer], None]) -> Coroutine[Any, Any, Answer] | None:
         """As `redirect`, without a task where nothing has to be asked for: `reply` is called with the answer once its
-        click is kept, perhaps before this returns. Where a snapshot is missing, what to wait for is returned instead.
-        """
+        click is kept, perhaps before this returns. Where it takes more, what to wait for is returned instead. Times
+        nothing: the caller knows when the request came."""
+        if self._access_log is not None and self._access_log.is_due():
+            return self._noted(visit, self._access_log)
         step = self.prepare(visit)
-        if isinstance(step, Wanted):
-            return self._finish(visit, step)
+        if not isinstance(step, Prepared):
+            return self._answered(visit, step)
         if step.click is None:
             reply(step.answer)
         else:
             self._clicks.keep(step.click, partial(reply, step.answer))
         return None
 
-    async def _finish(self, visit: Visit, step: Prepared | Wanted) -> Answer:
-        while isinstance(step, Wanted):
-            wanted = step
-            try:
-                step = wanted.then(await self._snapshots.ask(wanted.key))
-            except Unavailable:
-                step = self._page(visit, pages.UNAVAILABLE, wanted.domain)
-        if step.click is not None:
-            await self._clicks.submit(step.click)
-        return step.answer
+    async def find(self, visit: Visit) -> Found | Answer | None:
+        """The link that a visit asks for, which may be nobody's; None where the path can name none. An answer where the
+        host is none of ours, or Redis does not say."""
+        key, domain = self._domain_key(visit.host), None
+        try:
+            domain = None if key is None else domain_in(await self._entry(key))
+            if domain is None or domain.is_tombstone:
+                return self._replies.page(visit, pages.WRONG_HOST).answer
+            key = _link_key(visit.path, domain.domain_id, domain.case_sensitive)
+            return None if key is None else Found(domain, link_in(await self._entry(key)))
+        except Unavailable:
+            return self._replies.page(visit, pages.UNAVAILABLE, domain).answer
 
-    def prepare(self, visit: Visit) -> Prepared | Wanted:
-        """The answer, or the first snapshot that has to be asked for."""
-        if visit.host in self._default_hosts:
-            key = keys.DEFAULT_DOMAIN
-        elif _HOST.match(visit.host):
-            key = keys.domain(visit.host)
-        else:
-            return self._page(visit, pages.WRONG_HOST)
+    async def follow(self, visit: Visit, found: Found, *, page: str = "") -> Answer:
+        """The answer of a link that was found, after its click is kept; with `page`, that one in place of its own."""
+        answer = await self._answered(visit, self._guide.lead(visit, found.domain, found.compiled))
+        return self._replies.said(visit, page, found.domain) if page else answer
+
+    def refuse(self, visit: Visit, found: Found, page: str) -> Answer:
+        """A page in place of what the link would answer. No click is kept."""
+        return self._replies.page(visit, page, found.domain).answer
+
+    def prepare(self, visit: Visit) -> Step:
+        """The answer, or what has to be asked for first."""
+        key = self._domain_key(visit.host)
+        if key is None:
+            return self._replies.page(visit, pages.WRONG_HOST)
         entry = self._snapshots.held(key)
         if entry is None:
             return Wanted(key, lambda entry: self._at_domain(visit, entry))
         return self._at_domain(visit, entry)
 
-    def _at_domain(self, visit: Visit, entry: Entry) -> Prepared | Wanted:
+    def _at_domain(self, visit: Visit, entry: Entry) -> Step:
         domain = domain_in(entry)
         if domain.is_tombstone:
-            return self._page(visit, pages.WRONG_HOST)
+            return self._replies.page(visit, pages.WRONG_HOST)
         key = _link_key(visit.path, domain.domain_id, domain.case_sensitive)
         if key is None:
-            if visit.path.startswith(_WELL_KNOWN):
-                return self._well_known(visit, domain)
-            if visit.path == "/" and domain.root_url:
-                return self._elsewhere(_ROOT, domain.root_url)
-            return self._unknown(visit, domain)
+            return self._without_a_slug(visit, domain)
         found = self._snapshots.held(key)
         if found is None:
-            return Wanted(key, lambda found: self._at_link(visit, domain, found), domain)
-        return self._at_link(visit, domain, found)
+            return Wanted(key, lambda found: self._guide.lead(visit, domain, link_in(found)), domain)
+        return self._guide.lead(visit, domain, link_in(found))
 
-    def _at_link(self, visit: Visit, domain: DomainSnapshot, entry: Entry) -> Prepared:
-        compiled = link_in(entry)
-        click_id = self._ids.new()
-        door_bot = door_verdict(method=visit.method, user_agent=visit.user_agent, purpose=visit.purpose)
-        if compiled.answer is not None and not visit.query:  # as `decide` would, for nearly all links
-            click = _click(click_id, visit, compiled, click_event.REDIRECT, door_bot)
-            self._answered[click_event.REDIRECT].inc()
-            return Prepared(compiled.answer, click)
-        link, plan = compiled.link, compiled.plan
-        now_ms = click_event.unix_ms(click_id)
-        targeted = None if plan is None else Targeted(plan, self._facts(visit, link, now_ms, door_bot))
-        decision = decide(link, domain=domain, now_ms=now_ms, targeted=targeted)
-        if decision.outcome == UNKNOWN:
-            return self._unknown(visit, domain)
-        url, utm, source = decision.url, None, ""
-        if visit.query:
-            source = source_of(visit.query, domain.source_param)
-        if decision.outcome == click_event.REDIRECT:
-            if visit.query or link.click_id_param or not is_plain(url):
-                values = MacroValues(visit, domain=domain, link=link, click_id=click_id, source=source)
-                url, utm = resolve(
-                    url,
-                    query=visit.query,
-                    pass_query=link.pass_query,
-                    source_param=domain.source_param,
-                    click_id_param=link.click_id_param,
-                    value_of=values,
-                )
-            else:
-                utm = ""
-        click = _click(
-            click_id,
+    def _without_a_slug(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
+        if visit.path.startswith(_WELL_KNOWN):
+            return self._replies.file(visit, domain, visit.path.removeprefix(_WELL_KNOWN))
+        if visit.path == "/":
+            return self._replies.root(visit, domain)
+        return self._replies.unknown(visit, domain)
+
+    def _domain_key(self, host: str) -> str | None:
+        if host in self._default_hosts:
+            return keys.DEFAULT_DOMAIN
+        return keys.domain(host) if _HOST.match(host) else None
+
+    async def _entry(self, key: str) -> Entry:
+        return self._snapshots.held(key) or await self._snapshots.ask(key)
+
+    async def _answered(self, visit: Visit, step: Step) -> Answer:
+        return (await self._finish(visit, step)).answer
+
+    async def _noted(self, visit: Visit, access_log: AccessLog) -> Answer:
+        """The answer, with a line about it in the access log."""
+        began = perf_counter()
+        done = await self._finish(visit, self.prepare(visit))
+        access_log.note(
             visit,
-            compiled,
-            decision.outcome,
-            door_bot,
-            rule=decision.rule,
-            variant=decision.variant,
-            source=source,
-            utm=utm,
+            status=done.answer.status,
+            outcome=done.outcome,
+            seconds=perf_counter() - began,
+            click_id=done.click.id if done.click is not None else done.kept,
         )
-        if not url:
-            return Prepared(self._page(visit, decision.outcome, domain).answer, click)
-        self._answered[decision.outcome].inc()
-        return Prepared(redirect_to(url, status=decision.status, no_referrer=link.no_referrer), click)
+        return done.answer
 
-    def _well_known(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
-        """The files by which phones learn which apps open the domain's links. They follow no redirect."""
-        files = {"apple-app-site-association": domain.apple_file, "assetlinks.json": domain.android_file}
-        content = files.get(visit.path.removeprefix(_WELL_KNOWN))
-        if content is None:
-            return self._page(visit, UNKNOWN, domain)
-        self._answered[_FILE].inc()
-        return Prepared(Answer(200, (*_FILE_HEADERS, ("content-length", str(len(content)))), bytes(content)))
-
-    def _facts(self, visit: Visit, link: LinkSnapshot, now_ms: int, door_bot: str) -> Facts:
-        return Facts(
-            link_id=link.link_id,
-            now_ms=now_ms,
-            ip=visit.ip,
-            user_agent=visit.user_agent,
-            query=visit.query,
-            referrer=visit.referrer,
-            host=visit.host,
-            language=visit.language,
-            door_bot=door_bot,
-            country_of=self._country_of,
-        )
-
-    def _unknown(self, visit: Visit, domain: DomainSnapshot) -> Prepared:
-        """Nobody owns what was asked for: where the domain sends such visitors, else a page that says so."""
-        if domain.not_found_url:
-            return self._elsewhere(UNKNOWN, domain.not_found_url)
-        return self._page(visit, UNKNOWN, domain)
-
-    def _elsewhere(self, outcome: str, url: str) -> Prepared:
-        self._answered[outcome].inc()
-        return Prepared(redirect_to(url, status=FOUND))
-
-    def _page(self, visit: Visit, outcome: str, domain: DomainSnapshot | None = None) -> Prepared:
-        self._answered[outcome].inc()
-        brand = "" if domain is None else domain.brand or self._brand
-        kind = _PAGE_OF.get(outcome, outcome)
-        return Prepared(self._texts.answer(kind, accept_language=visit.language, brand=brand))
-
-
-def _click(
-    click_id: bytes,
-    visit: Visit,
-    compiled: Compiled,
-    outcome: str,
-    door_bot: str,
-    *,
-    rule: int = 0,
-    variant: int = 0,
-    source: str = "",
-    utm: str | None = "",
-) -> Click:
-    """What is kept of a visit. In the order of ClickEvent's fields: their names would cost five times as much."""
-    event = ClickEvent(
-        click_id,
-        compiled.link.link_id,
-        compiled.revision,
-        outcome,
-        door_bot,
-        visit.method,
-        visit.host,
-        visit.path,
-        visit.query,
-        visit.ip,
-        visit.user_agent,
-        visit.referrer,
-        visit.language,
-        visit.purpose,
-        rule,
-        variant,
-        source,
-        utm,
-    )
-    return Click(click_id, click_event.encode(event))
+    async def _finish(self, visit: Visit, step: Step) -> Prepared:
+        """Ask for what is missing, and return when the click is kept."""
+        while not isinstance(step, Prepared):
+            match step:
+                case Wanted():
+                    try:
+                        entry = await self._snapshots.ask(step.key)
+                    except Unavailable:
+                        step = self._replies.page(visit, pages.UNAVAILABLE, step.domain)
+                    else:
+                        step = step.then(entry)
+                case Unsure():
+                    step = step.then(await self._visitors.return_of(step.name))
+                case Counted():
+                    step = step.then(await self._caps.submit(step.click))
+        if step.click is not None:
+            await self._clicks.submit(step.click)
+        return step
 
 
 @lru_cache(maxsize=4096)

@@ -19,6 +19,7 @@ from tracker_quart.pages import Pages
 from tracker_quart.passwords import Passwords
 from tracker_quart.pipeline import Pipeline
 from tracker_quart.redirect import Redirector
+from tracker_quart.returning import Visitors, marker
 from tracker_quart.snapshots import Snapshots, reader
 from tracker_quart.spool import Spool, SpoolStuck
 
@@ -56,6 +57,8 @@ class Service:
             default_hosts=(_without_usual_port(host) for host in settings.default_hosts),
             brand=settings.org_name,
             country_of=Lookup(settings.geoip_mmdb).of,
+            robot_networks=settings.robot_networks,
+            visitors=Visitors(mark=marker(self._client), breaker=Breaker("visitors")),
         )
         self._passwords = Passwords(self._client, breaker=Breaker("passwords"))
         self.opener = Opener(self.redirector, self._passwords)

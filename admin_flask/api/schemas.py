@@ -48,6 +48,10 @@ def _target(about: str) -> fields.String:
     return fields.String(metadata={"description": f'{about}; "" for a page that says so'})
 
 
+def _app(about: str) -> fields.String:
+    return fields.String(metadata={"description": f'address that opens an app on {about}; "" for none'})
+
+
 def _flag(about: str) -> fields.Boolean:
     return fields.Boolean(truthy={True}, falsy={False}, metadata={"description": about})
 
@@ -107,6 +111,8 @@ class LinkFields(Schema):
         most=LARGEST_CAP,
         metadata={"description": "how many people the link leads to its destination; null for no limit"},
     )
+    ios_url = _app("iOS, myapp://... or https://...")
+    android_url = _app("Android, myapp://..., intent://... or https://...")
     redirect_status = Number(least=302, most=307, metadata={"enum": [302, 307]})
     no_referrer = _flag("the destination does not learn where its visitors come from")
     pass_query = _flag("the visitor's query is passed on to the destination")
@@ -206,6 +212,8 @@ class LinkOut(Schema):
     expires_at = fields.String(allow_none=True)
     fallback_url = fields.String()
     click_cap = fields.Integer(allow_none=True)
+    ios_url = fields.String()
+    android_url = fields.String()
     redirect_status = fields.Integer()
     no_referrer = fields.Boolean()
     pass_query = fields.Boolean()

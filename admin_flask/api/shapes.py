@@ -124,7 +124,8 @@ def click_json(click: ClickRow) -> dict[str, Any]:
 def _warnings(link: Link) -> list[str]:
     """What looks like a macro in any destination and is none, each once."""
     variants = [variant for split in (link.split, *(rule.split for rule in link.rules)) for variant in split]
-    urls = [link.url, *(rule.url for rule in link.rules), *(variant.url for variant in variants)]
+    own = (link.url, link.ios_url, link.android_url)
+    urls = [*own, *(rule.url for rule in link.rules), *(variant.url for variant in variants)]
     macros = dict.fromkeys(macro for url in urls for macro in unknown_macros(url))
     return [f"{macro} is no macro: it is left out of the address." for macro in macros]
 

@@ -113,6 +113,8 @@ def labels() -> dict[str, str]:
         "expires_at": gettext("End"),
         "click_cap": gettext("Click limit"),
         "fallback_url": gettext("Fallback address"),
+        "ios_url": gettext("App on iOS"),
+        "android_url": gettext("App on Android"),
         "redirect_status": gettext("Status code"),
         "no_referrer": gettext("Referrer"),
         "pass_query": gettext("Passing the query on"),

@@ -11,7 +11,10 @@ def why_kept(reason: str) -> str:
         "head": gettext("it only asked whether the link answers"),
         "prefetch": gettext("a browser or an app loaded it ahead"),
         "empty_agent": gettext("it did not say what it is"),
+        "preview": gettext("an app looked ahead to show a preview of the link"),
+        "scanner": gettext("a scanner or link checker, by its own name"),
         "agent": gettext("a robot, by its own name"),
+        "network": gettext("it came from a network of robots"),
         "paused": gettext("the link was paused"),
         "gone": gettext("the link was archived or deleted"),
         "scheduled": gettext("the link had not started"),
@@ -28,7 +31,10 @@ def counted_robots(reason: str, count: int) -> str:
         "head": ngettext("%(n)s link check", "%(n)s link checks", count, n=n),
         "prefetch": gettext("%(n)s loaded ahead", n=n),
         "empty_agent": gettext("%(n)s without a name", n=n),
+        "preview": ngettext("%(n)s preview", "%(n)s previews", count, n=n),
+        "scanner": ngettext("%(n)s by a scanner", "%(n)s by scanners", count, n=n),
         "agent": ngettext("%(n)s named robot", "%(n)s named robots", count, n=n),
+        "network": gettext("%(n)s from networks of robots", n=n),
     }.get(reason, f"{n} {reason}")
 
 

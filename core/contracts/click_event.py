@@ -41,6 +41,7 @@ class ClickEvent(
         "source": "S",
         "landing_utm": "U",
         "cap": "C",
+        "app": "A",
     },
 ):
     """One answered click. `door_bot` is the tracker's reason to take the visitor for a robot ("" for a person);
@@ -48,7 +49,8 @@ class ClickEvent(
     `variant` are ids of what chose the destination, 0 for none;
     `source` is the private source tag of the short link's query; `landing_utm` are the `utm_` parameters of the address
     that the visitor was led to, None where there was none (or by an older tracker, which did not say); `cap` is the
-    link's click cap where the click counts for it (a person's redirect), else 0.
+    link's click cap where the click counts for it (a person's redirect), else 0; `app` is the system, "ios" or
+    "android", whose app address was tried, "" where none was.
     Unknown fields are ignored and missing ones have defaults, so old and new programs mix."""
 
     id: bytes
@@ -70,6 +72,7 @@ class ClickEvent(
     source: str = ""
     landing_utm: str | None = None
     cap: int = 0
+    app: str = ""
     version: int = 1
 
     @property

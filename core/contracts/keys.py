@@ -99,6 +99,16 @@ def domain(host: str) -> str:
     return f"rastro:domain:{host}"
 
 
+SEEN_TTL_S = 30 * 24 * 3600
+"""How long after the last visit a visitor counts as returning: a campaign lasts about as long, and who stays away for
+longer is met like a new one."""
+
+
+def seen(link_id: int, visitor: str) -> str:
+    """That a visitor, known by a keyed hash alone, followed a link with a rule that asks for it (SEEN_TTL_S)."""
+    return f"rastro:seen:{link_id}:{visitor}"
+
+
 RATE_LIMITS = "rastro:limit"
 """Prefix of the counters of sign-in and API attempts; each lives as long as its window, a minute."""
 

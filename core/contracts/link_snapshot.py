@@ -48,6 +48,13 @@ class Rule(
     split: tuple[Variant, ...] = ()
 
 
+class AppLinks(msgspec.Struct, frozen=True, omit_defaults=True, rename={"ios": "i", "android": "a"}):
+    """Addresses that open an app on a phone, "" for none; `core.domain.app_links` says how each is used."""
+
+    ios: str = ""
+    android: str = ""
+
+
 class LinkSnapshot(
     msgspec.Struct,
     frozen=True,
@@ -71,14 +78,15 @@ class LinkSnapshot(
         "campaign": "m",
         "click_cap": "C",
         "password_hash": "h",
+        "apps": "A",
     },
 ):
     """One slug's owner. `state` is live, locked, paused or gone (archived or deleted); a tombstone (`link_id` 0) says
     that nobody owns the slug any more. From `starts_ms` on and before `expires_ms` (ms since 1970) the first of `rules`
-    that matches wins, then `split`, then `url`; else `fallback_url` where there is one. `split_key` is what visitors
-    are told apart with; `campaign` is its name, for macros. After `click_cap` people (0: no cap) it leads nobody any
-    more. Where there is a `password_hash` (argon2id), visitors have to give the password first. Unknown fields are
-    ignored and missing ones have defaults, so releases mix."""
+    that matches wins, then `apps` on the phones that they are for, then `split`, then `url`; else `fallback_url` where
+    there is one. `split_key` is what visitors are told apart with; `campaign` is its name, for macros. After
+    `click_cap` people (0: no cap) it leads nobody any more. Where there is a `password_hash` (argon2id), visitors have
+    to give the password first. Unknown fields are ignored and missing ones have defaults, so releases mix."""
 
     link_id: int = 0
     state: str = LIVE
@@ -97,6 +105,7 @@ class LinkSnapshot(
     campaign: str = ""
     click_cap: int = 0
     password_hash: str = ""
+    apps: AppLinks | None = None
     schema: int = 1  # what is left out means 1, for ever; the codec writes the schema of this release
 
     @property
@@ -114,6 +123,7 @@ class LinkSnapshot(
             self.fallback_url,
             *(rule.url for rule in self.rules),
             *(variant.url for variant in variants),
+            *(() if self.apps is None else (self.apps.ios, self.apps.android)),
         )
 
 

@@ -190,6 +190,8 @@ class Link(Base):
     expires_at: Mapped[datetime | None]
     fallback_url: Mapped[str] = mapped_column(server_default="")
     click_cap: Mapped[int | None]
+    ios_url: Mapped[str] = mapped_column(server_default="")
+    android_url: Mapped[str] = mapped_column(server_default="")
     redirect_status: Mapped[int] = mapped_column(SmallInteger, server_default=text("302"))
     no_referrer: Mapped[bool] = mapped_column(server_default=text("false"))
     pass_query: Mapped[bool] = mapped_column(server_default=text("true"))

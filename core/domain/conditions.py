@@ -15,6 +15,7 @@ known (a country without a database, an agent without a name) is none of them.
 | time | HH:MM-HH:MM in `zone`, over midnight too, on `weekdays`: a window belongs to the day that it starts on |
 | ip | addresses and CIDR ranges |
 | robot | reasons of `core.domain.bots`; none means any |
+| returning | none: a person who followed the link before, in the last days (`keys.SEEN_TTL_S`) |
 """
 
 import re
@@ -32,13 +33,14 @@ from core.domain.languages import first_language
 
 COUNTRY, DEVICE, OS, BROWSER, LANGUAGE = "country", "device", "os", "browser", "language"
 QUERY, REFERRER, DATE, TIME, IP, ROBOT = "query", "referrer", "date", "time", "ip", "robot"
+RETURNING = "returning"
 
 DEVICES = ("mobile", "tablet", "desktop", "tv")
 WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 MOST_VALUES, LONGEST_VALUE = 100, 200
 ALL_DAY = "00:00-24:00"
 
-_MAY_BE_EMPTY = (QUERY, ROBOT, TIME)
+_MAY_BE_EMPTY = (QUERY, ROBOT, TIME, RETURNING)
 _ZONED = (DATE, TIME)
 _OPEN = ".."
 _WINDOW = re.compile(r"([0-9]{2}):([0-9]{2})-([0-9]{2}):([0-9]{2})")
@@ -77,6 +79,8 @@ def check_condition(condition: Condition) -> Condition:
 
 def describe(condition: Condition) -> str:
     """The condition in a few words: "country is BR or PT"."""
+    if condition.kind == RETURNING:
+        return "visitor is new" if condition.is_not else "visitor is returning"
     name = f"{condition.kind} {condition.name}".rstrip()
     verb = "is not" if condition.is_not else "is"
     words = [value or "empty" for value in condition.values[:3]]
@@ -229,6 +233,10 @@ def _robot(value: str) -> str:
     return value
 
 
+def _nothing(value: str) -> str:
+    raise ValueError("This condition has no values.")
+
+
 def _instant(text: str, zone: ZoneInfo) -> float:
     """A date (its midnight) or a date with a time; one without an offset is in `zone`."""
     try:
@@ -256,5 +264,6 @@ _CHECKS: dict[str, Callable[[str], str]] = {
     TIME: _window,
     IP: _network,
     ROBOT: _robot,
+    RETURNING: _nothing,
 }
 KINDS = tuple(_CHECKS)

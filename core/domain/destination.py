@@ -21,6 +21,7 @@ MACROS = CLICK_ID_MACROS | {
     "domain",
     "slug",
     "source",
+    "country",
     "device",
     "os",
     "browser",

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 class Facts:
     """One visit as rules see it. `now_ms` is the click's time in ms since 1970; `door_bot` the reason to take the
-    visitor for a robot ("" for a person); `country_of` looks an address up ("" where it is not known).
+    visitor for a robot ("" for a person); `returning` says who was here before, where `Plan.asks_returning`;
+    `country_of` looks an address up ("" where it is not known).
 
     Plain properties, not cached ones: those take a lock on Python 3.11, which costs more than most facts."""
 
@@ -33,6 +34,7 @@ class Facts:
         "ip",
         "link_id",
         "now_ms",
+        "returning",
         "user_agent",
     )
 
@@ -48,6 +50,7 @@ class Facts:
         host: str = "",
         language: str = "",
         door_bot: str = "",
+        returning: bool = False,
         country_of: Callable[[str], str] = lambda ip: "",
     ) -> None:
         self.link_id = link_id
@@ -55,6 +58,7 @@ class Facts:
         self.ip = ip
         self.user_agent = user_agent
         self.door_bot = door_bot
+        self.returning = returning
         self._query = query
         self._referrer = referrer
         self._host = host

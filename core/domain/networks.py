@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from socket import AF_INET, AF_INET6, inet_pton
 
-_MAPPED = 0xFFFF
+MAPPED = 0xFFFF
 """The first 96 bits of an IPv4 address that travels as IPv6."""
 
 Number = tuple[int, int]
@@ -31,10 +31,9 @@ class Networks:
     def holds(self, number: Number) -> bool:
         """As `contains`, for an address that was read before."""
         family, value = number
-        for version, first, last in self._spans:
-            if version == family and first <= value <= last:
-                return True
-        return False
+        return any(
+            version == family and first <= value <= last for version, first, last in self._spans
+        )
 
 
 def number_of(address: str) -> Number | None:
@@ -46,7 +45,7 @@ def number_of(address: str) -> Number | None:
         number = int.from_bytes(inet_pton(AF_INET6, address), "big")
     except (OSError, ValueError):
         return None
-    return (4, number & 0xFFFFFFFF) if number >> 32 == _MAPPED else (6, number)
+    return (4, number & 0xFFFFFFFF) if number >> 32 == MAPPED else (6, number)
 
 
 def parse_networks(text: str) -> Networks:

@@ -33,6 +33,8 @@ class Plan:
     def __init__(self, link: LinkSnapshot) -> None:
         compiled = (_compile(rule, key=link.split_key) for rule in link.rules)
         self._rules = tuple(rule for rule in compiled if rule is not None)
+        self.asks_returning = bool(link.split_key) and any(map(asks_returning, link.rules))
+        """True when a rule wants to know who was here before; nobody can be told apart without a key."""
         self._split = Split(link.split, key=link.split_key) if link.split else None
 
     def by_rule(self, facts: Facts) -> Choice | None:
@@ -50,6 +52,11 @@ class Plan:
     def by_split(self, facts: Facts) -> Choice | None:
         """What the link's own split leads to."""
         return None if self._split is None else _chosen(self._split, facts)
+
+
+def asks_returning(rule: Rule) -> bool:
+    """True for a rule that asks who was here before."""
+    return any(condition.kind == conditions.RETURNING for condition in rule.conditions)
 
 
 def plan_of(link: LinkSnapshot) -> Plan | None:
@@ -165,6 +172,10 @@ def _robot(condition: Condition) -> Test:
     return lambda facts: facts.door_bot in wanted
 
 
+def _returning(condition: Condition) -> Test:
+    return lambda facts: facts.returning
+
+
 _TESTS: dict[str, Callable[[Condition], Test]] = {
     conditions.COUNTRY: _country,
     conditions.DEVICE: _device,
@@ -177,4 +188,5 @@ _TESTS: dict[str, Callable[[Condition], Test]] = {
     conditions.TIME: _time,
     conditions.IP: _ip,
     conditions.ROBOT: _robot,
+    conditions.RETURNING: _returning,
 }

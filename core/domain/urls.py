@@ -83,7 +83,7 @@ class SlugRefused(Refused):
 
 class DestinationRefused(Refused):
     """A destination can not be taken. Reasons: empty, too_long, characters, scheme, no_scheme, no_host, host, port,
-    user_info, loop."""
+    user_info, loop, intent."""
 
 
 def slug_key(slug: str, *, case_sensitive: bool) -> str:
@@ -150,7 +150,7 @@ def check_destination(url: str, *, own_hosts: Collection[str]) -> str:
         raise DestinationRefused("empty", "Type the address that the link leads to.")
     if len(typed) > LONGEST_DESTINATION:
         raise _too_long()
-    _check_characters(typed)
+    check_characters(typed)
     scheme, authority, _ = _parts(typed)
     host, port = _host_of(authority)
     if len(ascii_url(typed)) > LONGEST_DESTINATION:
@@ -179,6 +179,21 @@ def host_of(url: str) -> str:
     return _host_of(_parts(url)[1])[0]
 
 
+def check_characters(typed: str) -> None:
+    """Nothing that ends a line or a word, or can not be seen. Raises DestinationRefused."""
+    for char in typed:
+        if char.isspace():
+            raise DestinationRefused(
+                "characters", "The address has a space or a line break inside. Write a space as %20."
+            )
+        if char == "\\":
+            raise DestinationRefused("characters", "The address has a backslash. Write it as / or as %5C.")
+        if unicodedata.category(char) in ("Cc", "Cs", "Cn", "Co") or char in _DIRECTION_MARKS:
+            raise DestinationRefused(
+                "characters", "The address has a character that can not be seen. Type it anew."
+            )
+
+
 def _fold(text: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", text).casefold())
 
@@ -200,20 +215,6 @@ def _named(char: str) -> str:
     if unicodedata.category(char)[0] == "C" or _is_invisible(char):
         return "a character that can not be seen"
     return f"“{char}”"
-
-
-def _check_characters(typed: str) -> None:
-    for char in typed:
-        if char.isspace():
-            raise DestinationRefused(
-                "characters", "The address has a space or a line break inside. Write a space as %20."
-            )
-        if char == "\\":
-            raise DestinationRefused("characters", "The address has a backslash. Write it as / or as %5C.")
-        if unicodedata.category(char) in ("Cc", "Cs", "Cn", "Co") or char in _DIRECTION_MARKS:
-            raise DestinationRefused(
-                "characters", "The address has a character that can not be seen. Type it anew."
-            )
 
 
 def _parts(url: str) -> tuple[str, str, str]:

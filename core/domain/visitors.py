@@ -1,6 +1,7 @@
 """Who counts as one visitor, without keeping who it was."""
 
 import re
+from base64 import urlsafe_b64encode
 from hashlib import blake2b
 from ipaddress import IPv6Address, ip_address
 
@@ -19,6 +20,16 @@ def visitor_hash(ip: str, user_agent: str, *, key: bytes) -> int:
     text = f"{ip}|{user_agent}".encode("utf-8", "replace")
     number = int.from_bytes(blake2b(text, digest_size=8, key=key).digest(), "big", signed=True)
     return number or 1
+
+
+def seen_hash(ip: str, user_agent: str, *, key: bytes) -> str:
+    """16 characters that stand for address and agent at one link, under the link's lasting key (16 to 64 bytes).
+
+    Another link has another key: nobody can be followed from link to link. Apart from what the same key is used for
+    elsewhere.
+    """
+    text = f"{ip}|{user_agent}".encode("utf-8", "replace")
+    return urlsafe_b64encode(blake2b(text, digest_size=12, key=key, person=b"seen").digest()).decode("ascii")
 
 
 def truncated(ip: str) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from core.contracts.link_snapshot import Condition
 from core.db.models import Link, LinkRule, LinkVariant
-from core.domain.conditions import ConditionRefused, check_condition, describe
+from core.domain.conditions import RETURNING, ConditionRefused, check_condition, describe
 from core.domain.urls import DestinationRefused, check_destination
 from core.services.link_errors import LinkRefused
 from core.services.link_words import check_name
@@ -69,8 +69,9 @@ def put_split(link: Link, split: Sequence[VariantFields], *, own_hosts: Collecti
 
 
 def put_split_key(link: Link, rng: random.Random) -> None:
-    """Give a link with a split its key, which lasts: with another one every visitor would be dealt anew."""
-    if link.split_key is None and (link.split or any(rule.split for rule in link.rules)):
+    """Give a link that must tell visitors apart (a split, a rule for returning ones) its key, which lasts: with another
+    one every visitor would be dealt anew, and nobody would return."""
+    if link.split_key is None and (link.split or any(map(_tells_apart, link.rules))):
         link.split_key = rng.randbytes(_KEY_BYTES)
 
 
@@ -115,6 +116,10 @@ def names_of(session: Session, *, kind: str, ids: Collection[int]) -> dict[int, 
         select(LinkRule.id, LinkRule.name, LinkRule.conditions).where(LinkRule.id.in_(ids))
     )
     return {row.id: row.name or _described(row.conditions) for row in rules}
+
+
+def _tells_apart(rule: LinkRule) -> bool:
+    return bool(rule.split) or any(fields["kind"] == RETURNING for fields in rule.conditions)
 
 
 def _rule_url(url: str, fields: RuleFields, path: str, own_hosts: Collection[str]) -> str:

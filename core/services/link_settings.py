@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import TypedDict
 
 from core.db.models import Link
+from core.domain.app_links import ANDROID, IOS, check_app_url
 from core.domain.destination import PARAMETER
 from core.domain.urls import DestinationRefused, check_destination
 from core.services.link_errors import LinkRefused
@@ -23,6 +24,8 @@ class LinkSettings(TypedDict, total=False):
     expires_at: datetime | None
     fallback_url: str
     click_cap: int | None
+    ios_url: str
+    android_url: str
     redirect_status: int
     no_referrer: bool
     pass_query: bool
@@ -47,6 +50,10 @@ def put_settings(link: Link, given: LinkSettings, *, own_hosts: Collection[str])
         link.fallback_url = checked_target("fallback_url", given["fallback_url"], own_hosts=own_hosts)
     if "click_cap" in given:
         link.click_cap = _cap("click_cap", given["click_cap"])
+    if "ios_url" in given:
+        link.ios_url = _app_url("ios_url", given["ios_url"], system=IOS, own_hosts=own_hosts)
+    if "android_url" in given:
+        link.android_url = _app_url("android_url", given["android_url"], system=ANDROID, own_hosts=own_hosts)
     if "redirect_status" in given:
         if given["redirect_status"] not in STATUSES:
             raise LinkRefused("redirect_status", "A link answers 302 or 307.")
@@ -93,6 +100,15 @@ def _cap(field: str, cap: int | None) -> int | None:
     if cap is not None and not 1 <= cap <= LARGEST_CAP:
         raise LinkRefused(field, f"A limit is a whole number from 1 to {LARGEST_CAP:,}.")
     return cap
+
+
+def _app_url(field: str, url: str, *, system: str, own_hosts: Collection[str]) -> str:
+    if not url.strip():
+        return ""
+    try:
+        return check_app_url(url, system=system, own_hosts=own_hosts)
+    except DestinationRefused as refused:
+        raise LinkRefused(field, refused.message) from refused
 
 
 def _parameter(field: str, name: str) -> str:

@@ -110,6 +110,8 @@ def create_link(
             every_variant=[],
             state="live",
             fallback_url="",
+            ios_url="",
+            android_url="",
             redirect_status=302,
             no_referrer=False,
             pass_query=True,

@@ -20,10 +20,11 @@ from sqlalchemy.orm import Session
 
 from core.contracts import domain_snapshot, keys, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import GONE, LIVE, LOCKED, PAUSED, LinkSnapshot
+from core.contracts.link_snapshot import GONE, LIVE, LOCKED, PAUSED, AppLinks, LinkSnapshot
 from core.contracts.snapshot import put_script, revision_of
 from core.db.models import Campaign, Domain, Link
 from core.db.work import Outbox, snapshot_revision
+from core.domain.app_links import ascii_app_url
 from core.domain.urls import ascii_url
 from core.services.link_caps import forget_strangers, seed_counts
 from core.services.link_targets import NO_TARGETS, Targets, targets_of
@@ -46,6 +47,8 @@ _OF_LINK = (
     Link.expires_at,
     Link.fallback_url,
     Link.click_cap,
+    Link.ios_url,
+    Link.android_url,
     Link.redirect_status,
     Link.no_referrer,
     Link.pass_query,
@@ -181,6 +184,7 @@ def link_of(row: Row[*tuple[Any, ...]], targets: Targets) -> LinkSnapshot:
         password_hash=row.password_hash,
         campaign_id=row.campaign_id or 0,
         campaign=row.campaign or "",
+        apps=_apps(row.ios_url, row.android_url),
     )
 
 
@@ -324,6 +328,12 @@ def _set_ready(redis: Redis, token: str, revision: int) -> None:
 
 def _ms(at: datetime | None) -> int | None:
     return None if at is None else (at - _EPOCH) // timedelta(milliseconds=1)
+
+
+def _apps(ios_url: str, android_url: str) -> AppLinks | None:
+    if not ios_url and not android_url:
+        return None
+    return AppLinks(ios=ascii_app_url(ios_url), android=ascii_app_url(android_url))
 
 
 def _file(content: object) -> memoryview | None:

@@ -36,6 +36,8 @@ def test_it_has_defaults_but_none_for_secrets_and_servers() -> None:
         ("PORT", "70000", "between"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "TRUSTED_PROXIES"),
         ("TRUSTED_PROXIES", "99", "hop count"),
+        ("ROBOT_NETWORKS", "10.0.0.0/33", "ROBOT_NETWORKS"),
+        ("ROBOT_NETWORKS", "::/0", "everybody"),
         ("GEOIP_MMDB", "/does/not/exist.mmdb", "no file"),
         ("DRAIN_HOLD", "soon", "seconds"),
         ("DRAIN_HOLD", "-1", "between"),
@@ -72,6 +74,14 @@ def test_it_reads_a_secret_from_a_file(tmp_path: Path) -> None:
         Settings.from_env({"SECRET_KEY_FILE": str(secret), "SECRET_KEY": "y" * 40})
     with pytest.raises(SettingError, match="can not be read"):
         Settings.from_env({"SECRET_KEY_FILE": str(tmp_path / "gone")})
+
+
+def test_it_reads_networks_of_robots_from_a_file(tmp_path: Path) -> None:
+    assert Settings.from_env({}).robot_networks is None
+    listed = tmp_path / "networks"
+    listed.write_text("192.0.2.0/24 # scanners\n2001:db8::/32\n")
+    networks = Settings.from_env({"ROBOT_NETWORKS_FILE": str(listed)}).robot_networks
+    assert networks is not None and networks.contains("192.0.2.9") and not networks.contains("198.51.100.9")
 
 
 def test_it_never_shows_a_secret_in_an_error() -> None:

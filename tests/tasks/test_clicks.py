@@ -1,6 +1,7 @@
 """A batch from the queue: decoded, enriched, stored; what can not be stored is named."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -16,6 +17,7 @@ from core.config import Settings
 from core.contracts.click_event import GONE, ClickEvent, encode
 from core.db.reports import breakdown
 from core.db.visitor_keys import VisitorKeys, forget_visitors
+from core.domain.ranges import parse_ranges
 from core.domain.visitors import KEPT_DAYS
 from tasks.clicks import make_handler
 from tasks.registry import REGISTRY
@@ -52,6 +54,20 @@ def handle(
 
 def test_it_is_the_handler_of_the_clicks_queue() -> None:
     assert REGISTRY.batches["track"].make is make_handler
+
+
+def test_it_knows_the_operators_networks_of_robots(settings: Settings, engine: Engine) -> None:
+    """Also where the tracker did not, and nothing of it stays for another address of the same agent."""
+    known = replace(settings, robot_networks=parse_ranges("203.0.113.0/24"))
+    clicks = [
+        event(tail=1),
+        event(tail=2, ip="198.51.100.7"),
+        event(tail=3, ip="198.51.100.7", door_bot="network"),
+        event(tail=4, user_agent="Barracuda Sentinel (EE)"),
+    ]
+    assert handle(known, engine, [encode(click) for click in clicks]) == {}
+    reasons = [row["bot_reason"] for row in raw_clicks(engine)]
+    assert reasons == ["network", "", "network", "scanner"]
 
 
 def test_it_stores_what_can_be_read_out_of_a_click(settings: Settings, engine: Engine) -> None:

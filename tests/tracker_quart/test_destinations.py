@@ -1,13 +1,20 @@
 """Where visitors are led with a query, macros and a click id, and what the click keeps of it."""
 
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 from quart.typing import TestClientProtocol as Client
 
+from core.config import Settings
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
+from core.domain.networks import Networks
+from tests.tasks.mmdb import write_mmdb
 from tests.tracker_quart.conftest import CHROME, Publisher
+from tracker_quart.app import create_app
 
 BROWSER = {
     "user-agent": CHROME,
@@ -67,6 +74,25 @@ async def test_it_fills_macros_in(client: Client, publisher: Publisher, url: str
     (click,) = await publisher.kept(1)
     value = {"ID": str(UUID(bytes=click.id)), "TIME": str(click.unix_ms // 1000)}.get(wanted, wanted)
     assert answer.headers["location"] == f"https://a.example/?v={value}"
+
+
+async def test_it_fills_in_the_country_where_it_is_known(
+    publisher: Publisher, tracker_settings: Settings, tmp_path: Path
+) -> None:
+    path = tmp_path / "geo.mmdb"
+    write_mmdb(path, ip_network("203.0.113.0/24"), {"country": {"iso_code": "BR"}})
+    publisher.world()
+    publisher.link("c", LinkSnapshot(link_id=60, url="https://a.example/{country}?c={COUNTRY}"))
+    for known, country in ((path, "BR"), (None, "")):
+        app = create_app(replace(tracker_settings, geoip_mmdb=known, trusted_proxies=Networks(hops=1)))
+        async with app.test_app():
+            found = [
+                (await app.test_client().get("/c", headers={**BROWSER, "x-forwarded-for": ip})).headers[
+                    "location"
+                ]
+                for ip in ("203.0.113.9", "198.51.100.9")
+            ]
+        assert found == [f"https://a.example/{country}?c={country}", "https://a.example/?c="]
 
 
 async def test_it_adds_the_click_id_that_it_keeps(client: Client, publisher: Publisher) -> None:

@@ -2,19 +2,27 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from unicodedata import normalize
 from urllib.parse import quote
 
 import pytest
 from quart.typing import TestClientProtocol as Client
 
+from core.config import Settings
 from core.contracts import keys, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import LinkSnapshot
+from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule
+from core.domain.networks import Networks
+from core.domain.ranges import parse_ranges
 from core.domain.urls import LONGEST_SLUG, check_slug
 from tests.tracker_quart.conftest import CHROME, URL, Publisher
+from tracker_quart.app import create_app
 
 BROWSER = {"user-agent": CHROME}
+_ROBOTS_OF_A_NETWORK = Rule(
+    id=1, conditions=(Condition("robot", values=("network",)),), url="https://shop.example/robot"
+)
 
 
 async def test_it_redirects_and_keeps_the_click(client: Client, publisher: Publisher) -> None:
@@ -56,6 +64,8 @@ async def test_it_answers_head_and_keeps_it_as_a_robots(client: Client, publishe
     ("headers", "reason"),
     [
         ({"user-agent": "curl/8.5.0"}, "agent"),
+        ({"user-agent": "WhatsApp/2.23.20.0"}, "preview"),
+        ({"user-agent": "Barracuda Sentinel (EE)"}, "scanner"),
         ({"user-agent": ""}, "empty_agent"),
         ({**BROWSER, "sec-purpose": "prefetch;prerender"}, "prefetch"),
         ({**BROWSER, "purpose": "prefetch"}, "prefetch"),
@@ -69,6 +79,26 @@ async def test_it_redirects_robots_and_says_why(
     answer = await client.get("/sale", headers=headers)
     assert answer.status_code == 302
     assert [click.door_bot for click in await publisher.kept(1)] == [reason]
+
+
+async def test_it_knows_the_operators_networks_of_robots(
+    publisher: Publisher, tracker_settings: Settings
+) -> None:
+    publisher.world()
+    publisher.link("ruled", LinkSnapshot(link_id=70, url=URL, rules=(_ROBOTS_OF_A_NETWORK,)))
+    settings = replace(
+        tracker_settings, trusted_proxies=Networks(hops=1), robot_networks=parse_ranges("203.0.113.0/24")
+    )
+    app = create_app(settings)
+    async with app.test_app():
+        found = [
+            (await app.test_client().get("/ruled", headers={**BROWSER, "x-forwarded-for": ip})).headers[
+                "location"
+            ]
+            for ip in ("203.0.113.9", "198.51.100.9")
+        ]
+    assert found == [_ROBOTS_OF_A_NETWORK.url, URL]
+    assert [click.door_bot for click in await publisher.kept(2)] == ["network", ""]
 
 
 @pytest.mark.parametrize(

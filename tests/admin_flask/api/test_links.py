@@ -41,6 +41,8 @@ def test_it_makes_a_link(api: Caller, db: Session, domain: Domain, valkey: Redis
         "expires_at": None,
         "fallback_url": "",
         "click_cap": None,
+        "ios_url": "",
+        "android_url": "",
         "redirect_status": 302,
         "no_referrer": False,
         "pass_query": True,
@@ -109,6 +111,9 @@ def test_it_chooses_a_slug_and_a_domain(api: Caller, db: Session) -> None:
         ({"url": URL, "click_cap": "5"}, {"click_cap"}),
         ({"url": URL, "click_cap": True}, {"click_cap"}),
         ({"url": URL, "click_cap": 1.5}, {"click_cap"}),
+        ({"url": URL, "ios_url": "tel:+1"}, {"ios_url"}),
+        ({"url": URL, "ios_url": None}, {"ios_url"}),
+        ({"url": URL, "android_url": "file:///etc/passwd"}, {"android_url"}),
         ({"url": URL, "redirect_status": 301}, {"redirect_status"}),
         ({"url": URL, "redirect_status": 303}, {"redirect_status"}),
         ({"url": URL, "redirect_status": "302"}, {"redirect_status"}),
@@ -403,3 +408,16 @@ def test_it_sets_and_takes_away_a_cap_and_says_who_counts(
     history = db.scalars(select(LinkHistory).order_by(LinkHistory.version)).all()
     assert [row.fields["click_cap"] for row in history] == [500, 501, None]
     assert history[2].changed == ["click_cap"]
+
+
+def test_it_sets_where_apps_are_opened(api: Caller, db: Session, domain: Domain, valkey: Redis) -> None:
+    apps = {"ios_url": "myapp://a?c={colour}", "android_url": "https://app.example.com/a"}
+    made = api.post("/links", url=URL, slug="a", **apps).get_json()
+    assert {name: made[name] for name in apps} == apps
+    assert made["warnings"] == ["{colour} is no macro: it is left out of the address."]
+    changed = api.patch(f"/links/{made['id']}", ios_url="").get_json()
+    assert (changed["ios_url"], changed["android_url"]) == ("", apps["android_url"])
+    framed = valkey.get(keys.link(domain.id, "a"))
+    assert isinstance(framed, bytes)
+    found = link_snapshot.decode(framed).apps
+    assert found is not None and (found.ios, found.android) == ("", apps["android_url"])

@@ -13,7 +13,7 @@ import pytest
 from core.contracts import click_event, domain_snapshot, keys, link_snapshot, snapshot, task_message
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.contracts.link_snapshot import GONE, LOCKED, Condition, LinkSnapshot, Rule, Variant
+from core.contracts.link_snapshot import GONE, LOCKED, AppLinks, Condition, LinkSnapshot, Rule, Variant
 from core.contracts.snapshot import NewerSchema, body_of, frame, revision_of
 from core.contracts.task_message import TaskMessage
 
@@ -93,6 +93,16 @@ CASES: list[Case] = [
         link_bytes,
         link_snapshot.decode,
     ),
+    (
+        "link_snapshot_v1_apps",
+        LinkSnapshot(
+            link_id=12,
+            url="https://example.com/a",
+            apps=AppLinks(ios="myapp://a/1", android="intent://a/1#Intent;scheme=myapp;end"),
+        ),
+        link_bytes,
+        link_snapshot.decode,
+    ),
     ("link_snapshot_v1_wide_tombstone", LinkSnapshot(), link_bytes, link_snapshot.decode),
     (
         "link_snapshot_v1_locked",
@@ -169,6 +179,12 @@ CASES: list[Case] = [
         click_event.decode,
     ),
     ("click_event_v1_led", LED, click_event.encode, click_event.decode),
+    (
+        "click_event_v1_app",
+        ClickEvent(id=CLICK_ID, link_id=12, app="android"),
+        click_event.encode,
+        click_event.decode,
+    ),
     (
         "task_message_v1",
         TaskMessage(

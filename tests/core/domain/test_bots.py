@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 
-from core.domain.bots import AGENT, EMPTY_AGENT, HEAD, PREFETCH, REASONS, door_verdict
+from core.domain.bots import (
+    AGENT,
+    EMPTY_AGENT,
+    HEAD,
+    NETWORK,
+    PREFETCH,
+    PREVIEW,
+    REASONS,
+    SCANNER,
+    door_verdict,
+)
+from core.domain.ranges import parse_ranges
 
-PEOPLE, ROBOTS = (
+PEOPLE, ROBOTS, PREVIEWS, SCANNERS = (
     Path(__file__).with_name(f"agents_of_{who}.txt").read_text(encoding="utf-8").splitlines()
-    for who in ("people", "robots")
+    for who in ("people", "robots", "previews", "scanners")
 )
 BROWSER = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:132.0) Gecko/20100101 Firefox/132.0"
 
@@ -20,9 +31,34 @@ def test_it_takes_people_for_people(agent: str) -> None:
     assert door_verdict(method="GET", user_agent=agent, purpose="") == ""
 
 
-@pytest.mark.parametrize("agent", ROBOTS)
-def test_it_knows_robots(agent: str) -> None:
-    assert door_verdict(method="GET", user_agent=agent, purpose="") == AGENT
+@pytest.mark.parametrize(
+    ("agent", "reason"),
+    [
+        *((agent, AGENT) for agent in ROBOTS),
+        *((agent, PREVIEW) for agent in PREVIEWS),
+        *((agent, SCANNER) for agent in SCANNERS),
+    ],
+)
+def test_it_knows_robots_and_what_they_do(agent: str, reason: str) -> None:
+    assert door_verdict(method="GET", user_agent=agent, purpose="") == reason
+
+
+@pytest.mark.parametrize(
+    ("method", "agent", "ip", "reason"),
+    [
+        ("GET", BROWSER, "198.51.100.7", NETWORK),
+        ("GET", BROWSER, "2001:db8::7", NETWORK),
+        ("GET", BROWSER, "203.0.113.7", ""),
+        ("GET", BROWSER, "", ""),
+        ("GET", "Barracuda Sentinel (EE)", "198.51.100.7", SCANNER),
+        ("HEAD", BROWSER, "198.51.100.7", HEAD),
+    ],
+)
+def test_it_tells_robots_by_address_where_nothing_else_does(
+    method: str, agent: str, ip: str, reason: str
+) -> None:
+    networks = parse_ranges("198.51.100.0/24, 2001:db8::/32")
+    assert door_verdict(method=method, user_agent=agent, purpose="", ip=ip, networks=networks) == reason
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from core.domain.agents import Agent, read_agent
 from core.domain.languages import first_language
 from core.domain.referrers import referrer_host
 from core.domain.utm import NO_UTM, Utm, read_utm
-from core.domain.visitors import truncated, visitor_hash
+from core.domain.visitors import seen_hash, truncated, visitor_hash
 
 KEY = b"k" * 32
 
@@ -170,6 +170,18 @@ def test_it_hashes_a_visitor_by_address_agent_and_key() -> None:
         visitor_hash("203.0.113.1", "agent", key=b"l" * 32),
     ]
     assert len({ours, *others}) == 4
+
+
+def test_it_remembers_a_visitor_by_what_nobody_can_compute_without_the_key() -> None:
+    ours = seen_hash("203.0.113.1", "agent", key=KEY)
+    assert ours == seen_hash("203.0.113.1", "agent", key=KEY) and len(ours) == 16
+    others = {
+        seen_hash("203.0.113.2", "agent", key=KEY),
+        seen_hash("203.0.113.1", "agents", key=KEY),
+        seen_hash("203.0.113.1", "agent", key=b"l" * 32),
+        seen_hash("", "\ud800", key=KEY),
+    }
+    assert len(others) == 4 and ours not in others
 
 
 @given(ip=st.text(), user_agent=st.text())

@@ -99,6 +99,8 @@ CASES: list[tuple[Condition, dict[str, Any], bool]] = [
     (when("robot"), {}, False),
     (when("robot", "head", "prefetch"), {"door_bot": "prefetch"}, True),
     (when("robot", "head"), {"door_bot": "prefetch"}, False),
+    (when("returning"), {"returning": True}, True),
+    (when("returning"), {}, False),
 ]
 
 
@@ -233,6 +235,20 @@ def test_it_matches_nobody_by_what_it_can_not_read(condition: Condition, is_not:
     other = Rule(id=2, conditions=(when("device", "mobile"),), url=RULED)
     link = LinkSnapshot(link_id=7, rules=(Rule(id=1, conditions=(odd,), url="https://no.example/"), other))
     assert Plan(link).by_rule(facts()) == Choice(RULED, rule=2)
+
+
+@pytest.mark.parametrize(
+    ("kinds", "key", "asks"),
+    [
+        (["robot", "returning"], b"k" * 16, True),
+        (["robot"], b"k" * 16, False),
+        ([], b"k" * 16, False),
+        (["returning"], b"", False),  # without a key nobody can be told apart
+    ],
+)
+def test_it_says_whether_it_must_know_who_returns(kinds: list[str], key: bytes, asks: bool) -> None:
+    rules = tuple(Rule(id=n, conditions=(when(kind),), url=RULED) for n, kind in enumerate(kinds, 1))
+    assert Plan(LinkSnapshot(link_id=7, rules=rules, split_key=key)).asks_returning is asks
 
 
 def test_it_computes_a_fact_only_when_a_rule_asks_and_then_once() -> None:

@@ -158,6 +158,18 @@ def test_it_has_no_key_without_a_split(db: Session, domain: Domain, actor: Actor
     assert made.split_key is None and len(made.rules) == 1
 
 
+@pytest.mark.parametrize("is_not", [False, True])
+def test_it_has_a_key_for_returning_visitors(
+    db: Session, domain: Domain, valkey: Redis, actor: Actor, now: datetime, is_not: bool
+) -> None:
+    rule = RuleFields(conditions=(Condition("returning", is_not=is_not),), url=BRAZIL)
+    link = links.create_link(db, url=URL, rules=[rule], actor=actor, now=now, redis=valkey)
+    assert link.split_key is not None and len(link.split_key) == 16
+    snapshot = published(valkey, link)
+    assert snapshot.split_key == link.split_key
+    assert snapshot.rules[0].conditions == (Condition("returning", is_not=is_not),)
+
+
 def test_it_republishes_them(engine: Engine, link: Link, edit: Any, valkey: Redis) -> None:
     edit(rules=[as_fields(link.rules[1])])
     before = published(valkey, link)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from core.contracts import keys, link_snapshot
-from core.contracts.link_snapshot import LinkSnapshot
+from core.contracts.link_snapshot import AppLinks, LinkSnapshot
 from core.db.models import Domain, Link, LinkHistory
 from core.services import links, publishing
 from core.services.actor import Actor
@@ -61,6 +61,33 @@ def test_it_saves_publishes_and_remembers_settings(
     assert history.fields["redirect_status"] == 307 and "expires_at" in history.changed
 
 
+def test_it_saves_publishes_and_remembers_app_links(
+    db: Session, engine: Engine, domain: Domain, actor: Actor, now: datetime, valkey: Redis
+) -> None:
+    intent = "intent://a#Intent;scheme=myapp;package=com.example.app;end"
+    link = links.create_link(
+        db,
+        url=URL,
+        slug="a",
+        actor=actor,
+        now=now,
+        redis=valkey,
+        ios_url=" myapp://a/é ",
+        android_url=intent,
+    )
+    wanted = AppLinks(ios="myapp://a/%C3%A9", android=intent)
+    assert snapshot(valkey, domain).apps == wanted
+    valkey.flushdb()
+    publishing.republish_all(engine, valkey)
+    assert snapshot(valkey, domain).apps == wanted
+    history = db.scalars(select(LinkHistory)).one()
+    assert (history.fields["ios_url"], history.fields["android_url"]) == ("myapp://a/é", intent)
+    links.edit_link(db, link_id=link.id, actor=actor, now=now, redis=valkey, ios_url="", android_url=URL)
+    assert snapshot(valkey, domain).apps == AppLinks(android=URL)
+    links.edit_link(db, link_id=link.id, actor=actor, now=now, redis=valkey, android_url="")
+    assert snapshot(valkey, domain) == LinkSnapshot(link_id=link.id, url=URL)
+
+
 def test_it_changes_what_is_given_alone(
     db: Session, domain: Domain, actor: Actor, now: datetime, valkey: Redis
 ) -> None:
@@ -99,6 +126,9 @@ def test_it_changes_what_is_given_alone(
         ({"fallback_url": "https://go.example.com/x"}, "fallback_url"),
         ({"click_cap": 0}, "click_cap"),
         ({"click_cap": 1_000_000_001}, "click_cap"),
+        ({"ios_url": "javascript://x"}, "ios_url"),
+        ({"ios_url": "intent://a#Intent;scheme=myapp;end"}, "ios_url"),
+        ({"android_url": "https://go.example.com/x"}, "android_url"),
         ({"redirect_status": 301}, "redirect_status"),
         ({"redirect_status": 200}, "redirect_status"),
     ],
