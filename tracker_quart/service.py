@@ -37,7 +37,9 @@ class Service:
         self._stream = ClickStream(self._client)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
         self._clicks = ClickLog(stream=self._stream, spool=self._spool, breaker=self._writes)
-        self.snapshots = Snapshots(read=reader(self._client), breaker=self._reads)
+        self.snapshots = Snapshots(
+            read=reader(self._client), breaker=self._reads, limit=settings.snapshot_cache
+        )
         self._listener = Listener(self._client, self.snapshots)
         self.redirector = Redirector(
             snapshots=self.snapshots,
