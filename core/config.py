@@ -38,6 +38,7 @@ class Settings:
     default_hosts: tuple[str, ...]
     spool_dir: Path
     spool_max_mb: int
+    snapshot_cache: int
     fast_lane: bool
     drain_hold: float
     drain_limit: float
@@ -76,6 +77,7 @@ class Settings:
             default_hosts=env.words("DEFAULT_HOSTS"),
             spool_dir=Path(env.text("SPOOL_DIR", "var/spool")),
             spool_max_mb=env.integer("SPOOL_MAX_MB", 512, 1, 1_000_000),
+            snapshot_cache=env.integer("SNAPSHOT_CACHE", 100_000, 100, 10_000_000),
             fast_lane=env.integer("FAST_LANE", 1, 0, 1) == 1,
             drain_hold=env.seconds("DRAIN_HOLD", 1.0, 60.0),
             drain_limit=env.seconds("DRAIN_LIMIT", 25.0, 3600.0),

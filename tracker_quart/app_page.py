@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from markupsafe import Markup, escape
 
-from tracker_quart.pages import TEMPLATES, Answer, chosen_language, environment, page_headers
+from tracker_quart.answers import Answer
+from tracker_quart.pages import TEMPLATES, chosen_language, environment, page_headers
 
 _BRAND, _APP, _WEB = "\ufffc", "\ufdd0", "\ufdd1"
 """What stands in a page for what a visit puts in: no address and no name has these characters."""

@@ -8,6 +8,7 @@ the cap. A tracker remembers no count: what was not counted in Redis can not be 
 import asyncio
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any
 
@@ -17,10 +18,9 @@ from msgspec.structs import replace
 from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
 from core.domain.decide import Decision
-from core.observe import CAP_OVERSHOOT, CLICKS, GROUPS
+from core.observe import CAP_OVERSHOOT, GROUPS
 from tracker_quart.click_stream import Click
-from tracker_quart.clicklog import LARGEST_GROUP, MOST_PENDING, PATIENCE_S, ClickLog
-from tracker_quart.contact import Breaker
+from tracker_quart.keeping import LARGEST_GROUP, MOST_PENDING, Keeping, NotInRedis
 
 _PERSON, _ROBOT, _LED = "person", "robot", "led"
 _FULL, _BEYOND = 0, 2
@@ -41,31 +41,31 @@ def capped_click(event: ClickEvent, *, cap: int, over: Decision) -> CappedClick:
     """The click of a visitor who is led as `event` says, or answered `over` once the link's cap is reached."""
     is_person = not event.door_bot
     led = replace(event, cap=cap if is_person else 0)
-    capped = replace(event, outcome=over.outcome, rule=over.rule, variant=over.variant, landing_utm=None)
+    capped = replace(
+        event, outcome=over.outcome, rule=over.rule, variant=over.variant, landing_utm=None, app=""
+    )
     return CappedClick(
         event.id, event.link_id, cap, is_person, click_event.encode(led), click_event.encode(capped)
     )
 
 
 class Caps:
-    """Takes clicks of capped links one by one, and says what each is answered. What Redis does not take goes to the
-    disk of `clicks`."""
+    """Takes clicks of capped links one by one, and says what each is answered."""
 
-    def __init__(self, client: Any, *, clicks: ClickLog, breaker: Breaker) -> None:
+    def __init__(self, client: Any, *, keeping: Keeping) -> None:
         script = files("core.contracts").joinpath("commit_capped.lua").read_text(encoding="utf-8")
         self._script = client.register_script(script)
-        self._clicks = clicks
-        self._breaker = breaker
+        self._keeping = keeping
         self._pending: deque[tuple[CappedClick, asyncio.Future[bool]]] = deque()
         self._flusher: asyncio.Task[None] | None = None
-        self._in_redis = CLICKS.labels("redis")
 
     def submit(self, click: CappedClick) -> asyncio.Future[bool]:
         """Take a click. The future is done once it is kept, and never fails: True to lead the visitor to the
         destination, False where the cap is reached."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if len(self._pending) >= MOST_PENDING:
-            self._clicks.lose(1, "too many clicks wait for a slow disk")
+            self._keeping.lose(1, "too many clicks wait for a slow disk")
+            self._keeping.answered([click.id])
             future.set_result(True)
             return future
         self._pending.append((click, future))
@@ -98,6 +98,7 @@ class Caps:
             while self._pending:
                 group = [self._pending.popleft() for _ in range(min(len(self._pending), LARGEST_GROUP))]
                 verdicts = await self._decide([click for click, _ in group])
+                self._keeping.answered([click.id for click, _ in group])
                 for (_, future), is_led in zip(group, verdicts, strict=True):
                     if not future.done():  # whoever waited may have given up; the click stays
                         future.set_result(is_led)
@@ -105,20 +106,13 @@ class Caps:
             self._flusher = None
 
     async def _decide(self, clicks: list[CappedClick]) -> list[bool]:
-        if self._breaker.allows:
-            try:
-                async with asyncio.timeout(PATIENCE_S):
-                    verdicts = await self._commit(
-                        clicks, who=[_PERSON if click.is_person else _ROBOT for click in clicks]
-                    )
-            except Exception as error:  # whatever it was, the clicks must go somewhere
-                self._breaker.failed(error)
-            else:
-                self._breaker.worked()
-                self._in_redis.inc(len(clicks))
-                return [verdict != _FULL for verdict in verdicts]
-        await self._clicks.spill([Click(click.id, click.led) for click in clicks])
-        return [True] * len(clicks)
+        who = [_PERSON if click.is_person else _ROBOT for click in clicks]
+        try:
+            verdicts = await self._keeping.in_redis(len(clicks), partial(self._commit, clicks, who=who))
+        except NotInRedis:
+            await self._keeping.on_disk([Click(click.id, click.led) for click in clicks])
+            return [True] * len(clicks)
+        return [verdict != _FULL for verdict in verdicts]
 
     async def _commit(self, clicks: Sequence[CappedClick], *, who: Sequence[str]) -> list[int]:
         names = [keys.stream("track"), keys.ACCEPTED, keys.CAP_COUNTS]

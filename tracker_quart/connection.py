@@ -6,11 +6,12 @@ What is read ahead, how long a head may take, and how long nothing may be said, 
 import asyncio
 import math
 from collections import deque
+from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 import msgspec
 
-from core.observe import logger
+from core.observe import REDIRECT_SECONDS, logger
 from tracker_quart.answers import Answer
 from tracker_quart.request_head import may_become_plain
 
@@ -41,11 +42,12 @@ log = logger(__name__)
 
 
 class Turn(msgspec.Struct, eq=False):
-    """A request's place in the order of answers."""
+    """A request's place in the order of answers. `began` is when its head was there, on the clock of perf_counter."""
 
     connection: "Connection"
     is_head: bool
     closes: bool
+    began: float
     data: bytes | None = None
 
     def reply(self, answer: Answer) -> None:
@@ -143,7 +145,9 @@ class Connection(asyncio.Protocol):
         turns = self._turns
         while turns and not self._closed and (data := turns[0].data) is not None:
             self._transport.write(data)
-            if turns.popleft().closes:
+            turn = turns.popleft()
+            REDIRECT_SECONDS.observe(perf_counter() - turn.began)
+            if turn.closes:
                 self._close()
                 return
         if turns or self._working:
@@ -196,12 +200,14 @@ class Connection(asyncio.Protocol):
 
     def _take(self, head: bytes, *, is_last: bool) -> bool:
         """Begin an answer. False when the request is Hypercorn's to answer, as one that closes with more behind it."""
+        began = perf_counter()
         asked = self.lane.reader.read(head, peer=self._peer)
         if asked is None or (asked.closes and not is_last):
             return False
         self._requests += 1
         visit = asked.visit
-        turn = Turn(self, visit.method == "HEAD", asked.closes or self._requests >= KEEP_ALIVE_REQUESTS)
+        closes = asked.closes or self._requests >= KEEP_ALIVE_REQUESTS
+        turn = Turn(self, visit.method == "HEAD", closes, began)
         self._turns.append(turn)
         try:
             later = self.lane.service.redirector.begin(visit, turn.reply)

@@ -172,9 +172,7 @@ def environment() -> Environment:
     return Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
 
 
-def page_headers(
-    style: str, *, script: str = "", form_action: str = "'none'"
-) -> tuple[tuple[str, str], ...]:
+def page_headers(style: str, *, script: str = "", form_action: str = "'none'") -> tuple[tuple[str, str], ...]:
     """The headers of a page with this style, and this script where there is one; nothing else may run or load."""
     scripts = f"script-src '{_digest(script)}'; " if script else ""
     policy = (

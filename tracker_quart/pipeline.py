@@ -6,33 +6,34 @@ because redis-py's own way costs more for a group of clicks than Redis needs to 
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import hiredis
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError, InvalidResponse, ResponseError
+from redis.exceptions import ConnectionError, InvalidResponse, ReadOnlyError, ResponseError
 
 
 class Pipeline:
     """Made again by the next command when the connection is lost. For one event loop."""
 
     def __init__(self, client: Redis) -> None:
-        self._pool = client.connection_pool
+        self._make: Callable[[], Any] = client.connection_pool.make_connection
         self._connecting = asyncio.Lock()
         self._line: _Line | None = None
 
     async def ask(self, command: bytes) -> Any:
         """The reply to a packed command. Raises RedisError or OSError; then it may have been carried out or not.
 
-        Whoever stops waiting ends the connection: its replies would come too late, for the others as well.
+        Whoever stops waiting ends the connection: its replies would come too late, for the others as well. So does a
+        server that turned read-only: after a failover the same address leads to another one.
         """
         line = self._line
         if line is None or line.is_lost:
             line = await self._connected()
         try:
             return await line.ask(command)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, ReadOnlyError):
             line.abort()
             raise
 
@@ -44,7 +45,7 @@ class Pipeline:
     async def _connected(self) -> "_Line":
         async with self._connecting:
             if self._line is None or self._line.is_lost:
-                connection: Any = self._pool.make_connection()
+                connection: Any = self._make()
                 await connection.connect()
                 writer, connection._writer, connection._reader = connection._writer, None, None
                 self._line = _Line(writer)
@@ -56,12 +57,16 @@ def packed(words: Iterable[bytes], *, count: int) -> bytes:
     return b"*%d\r\n%b" % (count, b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
 
 
+def _refusal(text: str) -> ResponseError:
+    return ReadOnlyError(text) if text.startswith("READONLY ") else ResponseError(text)
+
+
 class _Line(asyncio.Protocol):
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.is_lost = False
         self._writer = writer  # closes the transport when it is collected
         self._transport = cast(asyncio.Transport, writer.transport)
-        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=ResponseError)
+        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=_refusal)
         self._asked: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
         self._transport.set_protocol(self)

@@ -69,7 +69,9 @@ class HeadReader:
         if asked is None:
             return None
         fields = dict(map(_known_header if is_short else _header, lines[1:-2]))
-        if "" in fields or len(fields) != len(lines) - 3:  # a line that is not plain; a header that comes twice
+        if (
+            "" in fields or len(fields) != len(lines) - 3
+        ):  # a line that is not plain; a header that comes twice
             return None
         method, path, query, closes = asked
         get = fields.get

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from core.config import Settings
 from core.observe import SPOOLED, logger
+from tracker_quart.access_log import access_log
 from tracker_quart.books import Books
 from tracker_quart.caps import Caps
 from tracker_quart.click_ids import ClickIds
@@ -13,12 +14,15 @@ from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.clicklog import ClickLog
 from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, end, make_client
 from tracker_quart.countries import Lookup
+from tracker_quart.guide import Guide
 from tracker_quart.invalidation import Listener
+from tracker_quart.keeping import Keeping
 from tracker_quart.opening import Opener
 from tracker_quart.pages import Pages
 from tracker_quart.passwords import Passwords
 from tracker_quart.pipeline import Pipeline
 from tracker_quart.redirect import Redirector
+from tracker_quart.replies import Replies
 from tracker_quart.returning import Visitors, marker
 from tracker_quart.snapshots import Snapshots, reader
 from tracker_quart.spool import Spool, SpoolStuck
@@ -44,21 +48,28 @@ class Service:
         self._stream = ClickStream(self._pipeline)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
         self.books = Books(settings.spool_dir, self._client)
-        self._clicks = ClickLog(stream=self._stream, spool=self._spool, breaker=self._writes)
-        self._caps = Caps(self._client, clicks=self._clicks, breaker=self._writes)
-        self.snapshots = Snapshots(read=reader(self._client), breaker=self._reads)
+        keeping = Keeping(spool=self._spool, breaker=self._writes, answered=self.books.answered)
+        self._clicks = ClickLog(stream=self._stream, keeping=keeping)
+        self._caps = Caps(self._client, keeping=keeping)
+        self.snapshots = Snapshots(
+            read=reader(self._client), breaker=self._reads, limit=settings.snapshot_cache
+        )
         self._listener = Listener(self._client, self.snapshots)
+        replies = Replies(Pages(), brand=settings.org_name)
         self.redirector = Redirector(
             snapshots=self.snapshots,
             clicks=self._clicks,
             caps=self._caps,
-            texts=Pages(),
-            ids=ClickIds(),
-            default_hosts=(_without_usual_port(host) for host in settings.default_hosts),
-            brand=settings.org_name,
-            country_of=Lookup(settings.geoip_mmdb).of,
-            robot_networks=settings.robot_networks,
             visitors=Visitors(mark=marker(self._client), breaker=Breaker("visitors")),
+            guide=Guide(
+                replies=replies,
+                ids=ClickIds(),
+                country_of=Lookup(settings.geoip_mmdb).of,
+                robot_networks=settings.robot_networks,
+            ),
+            replies=replies,
+            default_hosts=(_without_usual_port(host) for host in settings.default_hosts),
+            access_log=access_log(settings.access_log_sample),
         )
         self._passwords = Passwords(self._client, breaker=Breaker("passwords"))
         self.opener = Opener(self.redirector, self._passwords)

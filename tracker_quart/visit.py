@@ -102,6 +102,8 @@ def path_of(target: bytes) -> str:
 def query_of(query: bytes) -> str:
     """The query as `Visit` keeps it."""
     return _text(query, LONGEST_QUERY)
+
+
 def password_in(form: bytes) -> str:
     """What stands in the field `password` of a form that was sent (application/x-www-form-urlencoded); "" for none."""
     for part in form.split(b"&"):

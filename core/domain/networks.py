@@ -31,9 +31,7 @@ class Networks:
     def holds(self, number: Number) -> bool:
         """As `contains`, for an address that was read before."""
         family, value = number
-        return any(
-            version == family and first <= value <= last for version, first, last in self._spans
-        )
+        return any(version == family and first <= value <= last for version, first, last in self._spans)
 
 
 def number_of(address: str) -> Number | None:

@@ -12,6 +12,8 @@ import sys
 from collections.abc import Callable
 
 from tests.bench import ingest, redirect
+from tests.bench.contestants import CORE
+from tests.bench.run import PARTS
 from tests.bench.stand import Stand, stand
 
 BENCHMARKS: dict[str, Callable[[Stand, argparse.Namespace], None]] = {
@@ -32,13 +34,14 @@ def main(argv: list[str]) -> int:
         "--rounds", type=int, default=None, help="redirect: rounds for each program (default 3)"
     )
     parser.add_argument("--connections", type=int, default=64, help="redirect: connections (default 64)")
+    parser.add_argument("--part", choices=PARTS, help="redirect: this part alone (default: all)")
     parser.add_argument("--clicks", type=int, default=None, help="ingest: clicks to store (default 200000)")
     parser.add_argument("--links", type=int, default=2000, help="ingest: links, by Zipf (default 2000)")
     parser.add_argument("--workers", type=int, default=1, help="ingest: worker processes (default 1)")
     options = parser.parse_args(argv)
     print(f"Machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.")
     for name in [options.name] if options.name else BENCHMARKS:
-        with stand(apart_from=redirect.CORE if name == "redirect" else None) as servers:
+        with stand(apart_from=CORE if name == "redirect" else None) as servers:
             BENCHMARKS[name](servers, options)
     print(f"\nAgain: ./rastro bench {shlex.join(argv)}".rstrip())
     return 0

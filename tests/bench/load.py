@@ -1,38 +1,48 @@
-"""Load on one address: wrk where it is installed, else a client of our own that is slower than what it measures."""
+"""Load on one port: wrk where it is installed, else a client of our own that is slower than what it measures."""
 
 import asyncio
+import itertools
 import re
+import resource
 import shutil
+import socket
 import subprocess
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from pathlib import Path
 
-BROWSER = {
-    "User-Agent": "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 Chrome/142.0.0.0 Mobile Safari/537.36",
-    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8",
-    "Accept-Language": "pt-BR,pt;q=0.9,en-US;q=0.8,en;q=0.7",
-    "Accept-Encoding": "gzip, deflate, br, zstd",
-    "Referer": "https://l.instagram.com/",
-    "Sec-Fetch-Dest": "document",
-    "Sec-Fetch-Mode": "navigate",
-    "Sec-Fetch-Site": "cross-site",
-    "Upgrade-Insecure-Requests": "1",
-}
-"""What a browser sends; as few headers as a test tool sends would flatter whoever reads them slowly."""
-
+_SCRIPT = Path(__file__).with_name("visitors.lua")
 _UNITS = {"us": 0.001, "ms": 1.0, "s": 1000.0}
+_PIPELINED = 50
+_A_CONNECTION = 5000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests that are sent in turn, and the file in which wrk reads them."""
+
+    requests: Sequence[bytes]
+    file: Path
+
+    @classmethod
+    def written(cls, file: Path, requests: Sequence[bytes]) -> "Load":
+        """Put the requests into `file`."""
+        file.write_bytes(b"\0".join(requests))
+        return cls(requests, file)
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round gave; times in milliseconds. `failed`: answers that were no redirect, broken connections."""
+    """What one round gave; times in milliseconds, `cpu` in seconds of the client's own. `failed`: answers that were no
+    redirect, broken connections."""
 
     per_second: float
     p50: float
     p99: float
     answered: int
     failed: int
+    cpu: float
 
 
 def client_name() -> str:
@@ -40,18 +50,50 @@ def client_name() -> str:
     return "wrk" if shutil.which("wrk") else "a client in Python (install wrk for real figures)"
 
 
-def run_round(url: str, *, connections: int, seconds: float) -> Round:
-    """Ask for `url` over and over on so many connections that stay open."""
+def run_round(port: int, load: Load, *, connections: int, seconds: float) -> Round:
+    """Ask over and over on so many connections that stay open, each as soon as it has its answer."""
     if shutil.which("wrk"):
-        return _wrk(url, connections, seconds)
-    return asyncio.run(_python(url, connections, seconds))
+        return _wrk(port, load, connections, seconds)
+    return asyncio.run(_python(port, load, connections, seconds))
 
 
-def _wrk(url: str, connections: int, seconds: float) -> Round:
-    duration = f"{max(1, round(seconds))}s"
-    headers = [word for name, value in BROWSER.items() for word in ("-H", f"{name}: {value}")]
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{duration}", "--latency", *headers, url]
+def ask_each(port: int, requests: Sequence[bytes]) -> None:
+    """Ask once for each, pipelined, as fast as it goes. Raises ValueError when an answer is no redirect."""
+    for first in range(0, len(requests), _A_CONNECTION):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+            part = requests[first : first + _A_CONNECTION]
+            for start in range(0, len(part), _PIPELINED):
+                lot = part[start : start + _PIPELINED]
+                connection.sendall(b"".join(lot))
+                _redirects(connection, len(lot))
+
+
+def _redirects(connection: socket.socket, number: int) -> None:
+    """Read so many answers; a redirect of a tracker has no body."""
+    heard = b""
+    while heard.count(b"\r\n\r\n") < number:
+        data = connection.recv(65536)
+        if not data:
+            raise ValueError("the connection was closed before all was answered")
+        heard += data
+    if heard.count(b"HTTP/1.1 302 ") != number:
+        raise ValueError(f"not every answer was a redirect: {heard[:200]!r}")
+
+
+def _wrk(port: int, load: Load, connections: int, seconds: float) -> Round:
+    words = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{max(1, round(seconds))}s",
+        "--latency",
+        "-s",
+        str(_SCRIPT),
+    ]
+    before = _cpu_of_children()
+    command = [*words, f"http://127.0.0.1:{port}/", "--", str(load.file)]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    cpu = _cpu_of_children() - before
     errors = [
         int(number)
         for line in re.findall(r"Socket errors: (.*)", shown)
@@ -64,7 +106,14 @@ def _wrk(url: str, connections: int, seconds: float) -> Round:
         p99=_milliseconds(_found(r"(?m)^\s+99%\s+(\S+)", shown)),
         answered=int(_found(r"(\d+) requests in", shown)),
         failed=sum(errors) + (int(refused[1]) if refused else 0),
+        cpu=cpu,
     )
+
+
+def _cpu_of_children() -> float:
+    """Of those that have ended: the programs that are measured still run."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _found(pattern: str, text: str) -> str:
@@ -81,20 +130,19 @@ def _milliseconds(text: str) -> float:
     return float(match[1]) * _UNITS[match[2]]
 
 
-async def _python(url: str, connections: int, seconds: float) -> Round:
-    parts = urlsplit(url)
-    headers = "".join(f"{name}: {value}\r\n" for name, value in {"Host": parts.netloc, **BROWSER}.items())
-    request = f"GET {parts.path} HTTP/1.1\r\n{headers}\r\n".encode()
+async def _python(port: int, load: Load, connections: int, seconds: float) -> Round:
+    requests = itertools.cycle(load.requests)
     took: list[float] = []
     failed = 0
+    used = time.process_time()
     deadline = time.monotonic() + seconds
 
     async def visitor() -> None:
         nonlocal failed
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         try:
             while (start := time.monotonic()) < deadline:
-                writer.write(request)
+                writer.write(next(requests))
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = re.search(rb"(?i)content-length: (\d+)", head)
                 await reader.readexactly(int(length[1]) if length else 0)
@@ -107,6 +155,8 @@ async def _python(url: str, connections: int, seconds: float) -> Round:
 
     await asyncio.gather(*(visitor() for _ in range(connections)))
     took.sort()
+    cpu = time.process_time() - used
     if not took:
-        return Round(0.0, 0.0, 0.0, 0, failed)
-    return Round(len(took) / seconds, took[len(took) // 2], took[len(took) * 99 // 100], len(took), failed)
+        return Round(0.0, 0.0, 0.0, 0, failed, cpu)
+    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
+    return Round(len(took) / seconds, p50, p99, len(took), failed, cpu)

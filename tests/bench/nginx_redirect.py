@@ -37,6 +37,8 @@ http {{
     init_by_lua_block {{ redis = require "nginx.redis" }}
     server {{
         listen 127.0.0.1:{port} backlog=2048;
+        set_real_ip_from 127.0.0.1;
+        real_ip_header X-Forwarded-For;
         location / {{
             content_by_lua_block {{
                 local client = redis:new()

@@ -7,12 +7,14 @@ import os
 
 from flask import Flask, abort, redirect, request
 from psycopg_pool import ConnectionPool
+from werkzeug.middleware.proxy_fix import ProxyFix
 from werkzeug.wrappers import Response
 
 
 def create_app() -> Flask:
     """`/SLUG` looks the link up, inserts a click, commits, and redirects."""
     app = Flask(__name__)
+    app.wsgi_app = ProxyFix(app.wsgi_app)
     pool = ConnectionPool(os.environ["DATABASE_URL"], min_size=8, max_size=8, open=True)
 
     @app.get("/<slug>")

@@ -28,6 +28,9 @@ class Stand:
     postgres: int
     """Process id of the PostgreSQL server; its sessions are its children."""
 
+    valkey: int
+    """Process id of the Valkey server."""
+
     @contextmanager
     def program(
         self, *argv: str, env: dict[str, str] | None = None, core: int | None = None
@@ -86,7 +89,7 @@ def stand(*, apart_from: int | None = None) -> Iterator[Stand]:
         }
         settings = Settings.from_env(environment)
         migrate(settings.database_url)
-        yield Stand(settings, environment, folder, pids[0])
+        yield Stand(settings, environment, folder, *pids)
 
 
 def print_table(title: str, head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -12,7 +12,7 @@ from tests.bench.stand import ROOT
     ("name", "says"),
     [
         ("ingest", "Rastro, from stream to commit, 1 worker process"),
-        ("redirect", "Rastro's tracker, fast lane, click kept before the answer"),
+        ("redirect", "| start to ready "),
     ],
 )
 def test_it_measures(name: str, says: str) -> None:

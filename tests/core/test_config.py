@@ -42,6 +42,7 @@ def test_it_has_defaults_but_none_for_secrets_and_servers() -> None:
         ("DRAIN_HOLD", "soon", "seconds"),
         ("DRAIN_HOLD", "-1", "between"),
         ("LOGIN_RATE", "-1", "between"),
+        ("SNAPSHOT_CACHE", "5", "between"),
         ("LOG_LEVEL", "loud", "one of"),
         ("ACCESS_LOG_SAMPLE", "0.5", "whole number"),
         ("SMTP_URL", "mail.example", "must start with"),

@@ -2,10 +2,13 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from core.config import Settings
+from core.contracts import keys
+from core.contracts.link_snapshot import LinkSnapshot
 from tests.tracker_quart.conftest import Publisher
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
@@ -44,3 +47,16 @@ async def test_it_notices_that_redis_reads_again_in_the_middle_of_a_long_replay(
     go_on.set()
     await service.stop()
     assert service.spooled == 0
+
+
+async def test_it_holds_as_many_snapshots_as_it_is_told(
+    publisher: Publisher, tracker_settings: Settings
+) -> None:
+    for number in range(8):
+        publisher.link(f"link-{number}", LinkSnapshot(link_id=number + 1, url="https://shop.example/"))
+    service = Service(replace(tracker_settings, snapshot_cache=3))
+    await service.start()
+    for number in range(8):
+        await service.snapshots.ask(keys.link(1, f"link-{number}"))
+    assert len(service.snapshots) == 3
+    await service.stop()
