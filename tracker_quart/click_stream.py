@@ -7,7 +7,7 @@ from functools import lru_cache
 from importlib.resources import files
 
 import msgspec
-from redis.exceptions import ResponseError
+from redis.exceptions import NoScriptError
 
 from core.contracts import click_event, keys
 from core.observe import GROUPS
@@ -46,10 +46,8 @@ class ClickStream:
         arguments += [click.data for click in clicks]
         try:
             await self._run(self._by_sha, arguments)
-        except ResponseError as error:
-            if not str(error).startswith("NOSCRIPT"):
-                raise
-            await self._run(self._by_text, arguments)  # a new or emptied server; EVAL keeps the script there
+        except NoScriptError:  # a new or emptied server; EVAL keeps the script there
+            await self._run(self._by_text, arguments)
         GROUPS.inc()
 
     async def _run(self, start: tuple[bytes, ...], arguments: list[bytes]) -> None:

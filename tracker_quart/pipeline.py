@@ -11,7 +11,8 @@ from typing import Any, cast
 
 import hiredis
 from redis.asyncio import Redis
-from redis.exceptions import ConnectionError, InvalidResponse, ReadOnlyError, ResponseError
+from redis.asyncio.connection import DefaultParser
+from redis.exceptions import ConnectionError, InvalidResponse, ReadOnlyError
 
 
 class Pipeline:
@@ -57,16 +58,12 @@ def packed(words: Iterable[bytes], *, count: int) -> bytes:
     return b"*%d\r\n%b" % (count, b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
 
 
-def _refusal(text: str) -> ResponseError:
-    return ReadOnlyError(text) if text.startswith("READONLY ") else ResponseError(text)
-
-
 class _Line(asyncio.Protocol):
     def __init__(self, writer: asyncio.StreamWriter) -> None:
         self.is_lost = False
         self._writer = writer  # closes the transport when it is collected
         self._transport = cast(asyncio.Transport, writer.transport)
-        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=_refusal)
+        self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=DefaultParser.parse_error)
         self._asked: deque[asyncio.Future[Any]] = deque()
         self._loop = asyncio.get_running_loop()
         self._transport.set_protocol(self)

@@ -17,15 +17,16 @@ from core.contracts.link_snapshot import LinkSnapshot, Variant
 from core.domain.decide import Decision
 from tests.tracker_quart.conftest import CHROME, URL, Publisher
 from tests.tracker_quart.rig import LIMIT_S
-from tracker_quart import caps
+from tracker_quart import caps, keeping
+from tracker_quart.answered import Answered
 from tracker_quart.caps import CappedClick, Caps, capped_click
 from tracker_quart.click_ids import ClickIds
-from tracker_quart.click_stream import Click, ClickStream
-from tracker_quart.clicklog import CLICKS, ClickLog
+from tracker_quart.click_stream import Click
 from tracker_quart.contact import Breaker, make_client
+from tracker_quart.keeping import CLICKS, Keeping
 from tracker_quart.service import Service
 from tracker_quart.spool import Spool
-from tracker_quart.visit import visit_of
+from tracker_quart.visit import read_visit
 
 BROWSER = {"user-agent": CHROME}
 OVER, PARKED = "https://shop.example/over", "https://shop.example/parked"
@@ -38,7 +39,7 @@ Make = Callable[[str], Caps]
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine must not make a Redis that is slow for a moment look like one that is away."""
-    monkeypatch.setattr(caps, "PATIENCE_S", LIMIT_S)
+    monkeypatch.setattr(keeping, "PATIENCE_S", LIMIT_S)
 
 
 @pytest.fixture
@@ -56,9 +57,7 @@ async def make(spool: Spool, publisher: Publisher) -> AsyncIterator[Make]:
     def make(url: str) -> Caps:
         client = make_client(url)
         clients.append(client)
-        breaker = Breaker("test")
-        log = ClickLog(stream=ClickStream(client), spool=spool, breaker=breaker)
-        return Caps(client, clicks=log, breaker=breaker)
+        return Caps(client, keeping=Keeping(spool=spool, breaker=Breaker("test"), answered=Answered()))
 
     yield make
     for client in clients:
@@ -171,11 +170,11 @@ async def test_it_never_leads_one_too_many_however_many_trackers(
     publisher.world()
     publisher.link("few", LinkSnapshot(link_id=60, url=URL, click_cap=50))
     services = [Service(replace(tracker_settings, spool_dir=tmp_path / name)) for name in ("a", "b")]
-    visit = visit_of(
+    visit = read_visit(
         method="GET",
         target=b"/few",
         query=b"",
-        headers={b"host": b"localhost", b"user-agent": CHROME.encode()},
+        headers=[(b"host", b"localhost"), (b"user-agent", CHROME.encode())],
         peer="203.0.113.7",
         proxies=tracker_settings.trusted_proxies,
     )

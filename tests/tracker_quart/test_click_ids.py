@@ -27,3 +27,13 @@ def test_it_stays_unique_when_the_clock_jumps_back() -> None:
 def test_it_does_not_repeat() -> None:
     ids = ClickIds(clock_ns=lambda: 0)
     assert len({ids.new() for _ in range(50_000)}) == 50_000
+
+
+def test_it_leaves_no_bit_but_time_version_and_variant_to_be_guessed() -> None:
+    ids = ClickIds(clock_ns=lambda: 0)
+    ones = zeros = 0
+    for _ in range(2_000):
+        number = int.from_bytes(ids.new(), "big")
+        ones |= number
+        zeros |= ~number & (1 << 128) - 1
+    assert f"{ones & zeros:032x}" == "000000000000" + "0fff" + "3fffffffffffffff"

@@ -12,13 +12,20 @@ from core.contracts.click_event import ClickEvent
 from tests.tracker_quart.conftest import Publisher
 from tests.tracker_quart.rig import Valkey
 from tracker_quart import clicklog
+from tracker_quart.answered import Answered
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.clicklog import ClickLog
 from tracker_quart.contact import Breaker, make_client
+from tracker_quart.keeping import CLICKS, Keeping
+from tracker_quart.pipeline import Pipeline
 from tracker_quart.spool import Spool
 
 IDS = ClickIds()
+
+
+def kept_by(spool: Spool, breaker: Breaker | None = None) -> Keeping:
+    return Keeping(spool=spool, breaker=breaker or Breaker("test"), answered=Answered())
 
 
 def click(click_id: bytes | None = None) -> Click:
@@ -29,7 +36,9 @@ def click(click_id: bytes | None = None) -> Click:
 @pytest.fixture
 async def stream(redis_url: str, publisher: Publisher) -> AsyncIterator[ClickStream]:
     client = make_client(redis_url)
-    yield ClickStream(client)
+    pipeline = Pipeline(client)
+    yield ClickStream(pipeline)
+    pipeline.close()
     await client.aclose()
 
 
@@ -60,7 +69,7 @@ async def test_it_adds_in_order_and_counts_by_the_clicks_hour(
 async def test_it_closes_after_everything_it_took(
     stream: ClickStream, spool: Spool, publisher: Publisher
 ) -> None:
-    log = ClickLog(stream=stream, spool=spool, breaker=Breaker("test"))
+    log = ClickLog(stream=stream, keeping=kept_by(spool))
     for _ in range(1200):
         log.submit(click())
     await log.close()
@@ -70,7 +79,7 @@ async def test_it_closes_after_everything_it_took(
 async def test_it_keeps_a_click_whose_caller_gave_up(
     stream: ClickStream, spool: Spool, publisher: Publisher
 ) -> None:
-    log = ClickLog(stream=stream, spool=spool, breaker=Breaker("test"))
+    log = ClickLog(stream=stream, keeping=kept_by(spool))
     future = log.submit(click())
     future.cancel()
     await log.close()
@@ -80,7 +89,7 @@ async def test_it_keeps_a_click_whose_caller_gave_up(
 async def test_it_spools_when_redis_refuses(spool: Spool) -> None:
     client = make_client("unix:///nowhere/valkey.sock")
     breaker = Breaker("test")
-    log = ClickLog(stream=ClickStream(client), spool=spool, breaker=breaker)
+    log = ClickLog(stream=ClickStream(Pipeline(client)), keeping=kept_by(spool, breaker))
     await asyncio.gather(*(log.submit(click()) for _ in range(20)))
     assert (spool.waiting, breaker.failing) == (20, True)
     await client.aclose()
@@ -90,10 +99,10 @@ async def test_it_lets_visitors_go_when_even_the_disk_refuses(tmp_path: Path) ->
     (tmp_path / "file").write_text("in the way")
     spool = Spool(tmp_path / "file" / "spool", limit_bytes=1 << 20)
     client = make_client("unix:///nowhere/valkey.sock")
-    log = ClickLog(stream=ClickStream(client), spool=spool, breaker=Breaker("test"))
-    lost = clicklog.CLICKS.labels("lost")._value.get()
+    log = ClickLog(stream=ClickStream(Pipeline(client)), keeping=kept_by(spool))
+    lost = CLICKS.labels("lost")._value.get()
     await asyncio.gather(*(log.submit(click()) for _ in range(20)))
-    assert clicklog.CLICKS.labels("lost")._value.get() - lost == 20
+    assert CLICKS.labels("lost")._value.get() - lost == 20
     await spool.close()
     await client.aclose()
 
@@ -102,7 +111,7 @@ async def test_it_holds_a_bounded_number(
     stream: ClickStream, spool: Spool, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(clicklog, "MOST_PENDING", 10)
-    log = ClickLog(stream=stream, spool=spool, breaker=Breaker("test"))
+    log = ClickLog(stream=stream, keeping=kept_by(spool))
     futures = [log.submit(click()) for _ in range(15)]
     assert [future.done() for future in futures] == [False] * 10 + [True] * 5
     await log.close()
@@ -115,11 +124,13 @@ async def test_it_speaks_to_a_server_with_a_password_and_a_database_number(tmp_p
     path = valkey.url.removeprefix("unix://")
     client: Any = make_client(f"unix://:s3cret@{path}?db=3")
     try:
-        await ClickStream(client).add([click(), click()])
+        pipeline = Pipeline(client)
+        await ClickStream(pipeline).add([click(), click()])
+        pipeline.close()
         assert await client.xlen(keys.stream("track")) == 2
         wrong: Any = make_client(f"unix://{path}?db=3")
         spool = Spool(tmp_path / "spool", limit_bytes=1 << 20)
-        log = ClickLog(stream=ClickStream(wrong), spool=spool, breaker=Breaker("test"))
+        log = ClickLog(stream=ClickStream(Pipeline(wrong)), keeping=kept_by(spool))
         await log.submit(click())
         assert spool.waiting == 1
         await spool.close()

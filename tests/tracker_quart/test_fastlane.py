@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncIterator
 from importlib.metadata import version
 
-import httptools
 import pytest
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
@@ -199,15 +198,6 @@ def test_it_leans_on_these_parts_of_hypercorn() -> None:
         "wait_closed",
     }
     assert {"keep_alive_max_requests", "keep_alive_timeout", "include_server_header"} <= set(dir(Config()))
-
-
-@pytest.mark.parametrize(
-    "line", [b"A : b", b": b", b"A\x80: b", b"A: b\rc", b"A: b\x01", b"A: b\0", b"A", b"A\0: b"]
-)
-def test_it_leans_on_this_strictness_of_httptools(line: bytes) -> None:
-    parser = httptools.HttpRequestParser(object())
-    with pytest.raises(httptools.HttpParserError):
-        parser.feed_data(b"GET /sale HTTP/1.1\r\nHost: localhost\r\n" + line + b"\r\n\r\n")
 
 
 def test_it_waits_only_for_what_may_become_plain() -> None:

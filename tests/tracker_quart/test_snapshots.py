@@ -17,7 +17,6 @@ from tracker_quart.snapshots import (
     Unavailable,
     link_in,
     reader,
-    revision_in,
 )
 
 A, B, C = (keys.link(1, slug) for slug in "abc")
@@ -63,13 +62,14 @@ async def test_it_asks_once_and_then_holds(world: World) -> None:
     snapshots = world.snapshots()
     assert snapshots.held(A) is None
     entry = await snapshots.ask(A)
-    assert (link_in(entry).link_id, revision_in(entry)) == (7, 5)
+    compiled = link_in(entry)
+    assert (compiled.link.link_id, compiled.revision) == (7, 5)
     assert snapshots.held(A) is entry
     world.now += FRESH_S - 1
     assert snapshots.held(A) is entry
     world.now += 2
     assert snapshots.held(A) is None
-    assert link_in(await snapshots.ask(A)).link_id == 7
+    assert link_in(await snapshots.ask(A)).link.link_id == 7
     assert world.asked == [[A], [A]]
 
 
@@ -83,13 +83,13 @@ async def test_it_gathers_what_is_asked_for_while_a_round_trip_travels(world: Wo
     await asyncio.sleep(0.01)
     world.gate.set()
     entries = await asyncio.gather(*asking)
-    assert [link_in(entry).link_id for entry in entries] == [1, 1, 2, 0, 2]
+    assert [link_in(entry).link.link_id for entry in entries] == [1, 1, 2, 0, 2]
     assert world.asked == [[A], [B, C]]
 
 
 async def test_it_forgets_an_unknown_slug_soon(world: World) -> None:
     snapshots = world.snapshots()
-    assert link_in(await snapshots.ask(A)).is_tombstone
+    assert link_in(await snapshots.ask(A)).link.is_tombstone
     held = snapshots.held(A)
     assert held is not None and held.framed is None
     world.now += UNKNOWN_S + 1
@@ -106,17 +106,17 @@ async def test_it_serves_stale_entries_while_redis_is_away_and_asks_again_after(
     snapshots.mark_stale(A)
     world.held[A] = framed(2, revision=2)
     world.answers = False
-    assert link_in(await snapshots.ask(A)).link_id == 1
+    assert link_in(await snapshots.ask(A)).link.link_id == 1
     assert world.breaker.failing
     asked = len(world.asked)
     held = snapshots.held(A)
-    assert held is not None and link_in(held).link_id == 1
+    assert held is not None and link_in(held).link.link_id == 1
     with pytest.raises(Unavailable):
         await snapshots.ask(B)
     assert len(world.asked) == asked  # nobody waits for a server that has just failed
     world.answers = True
     world.now += 1
-    assert link_in(await snapshots.ask(A)).link_id == 2
+    assert link_in(await snapshots.ask(A)).link.link_id == 2
 
 
 async def test_it_does_not_keep_visitors_waiting_for_a_hung_redis(world: World) -> None:
@@ -125,7 +125,7 @@ async def test_it_does_not_keep_visitors_waiting_for_a_hung_redis(world: World) 
     await snapshots.ask(A)
     snapshots.mark_stale(A)
     world.gate.clear()
-    assert link_in(await snapshots.ask(A)).link_id == 1
+    assert link_in(await snapshots.ask(A)).link.link_id == 1
     with pytest.raises(Unavailable):
         await snapshots.ask(B)
     assert world.breaker.failing
@@ -142,7 +142,7 @@ async def test_it_doubts_a_reply_that_a_change_overtook(world: World) -> None:
     world.gate.set()
     await asking
     assert snapshots.held(A) is None
-    assert link_in(await snapshots.ask(A)).link_id == 2
+    assert link_in(await snapshots.ask(A)).link.link_id == 2
 
 
 @pytest.mark.parametrize("when", ["before", "while a round trip travels"])
@@ -178,7 +178,7 @@ async def test_it_keeps_a_damaged_snapshot_from_harming_others(world: World, dam
     snapshots = world.snapshots()
     found = await asyncio.gather(snapshots.ask(A), snapshots.ask(B), return_exceptions=True)
     assert isinstance(found[0], Unavailable)
-    assert not isinstance(found[1], BaseException) and link_in(found[1]).link_id == 2
+    assert not isinstance(found[1], BaseException) and link_in(found[1]).link.link_id == 2
     assert not world.breaker.failing
 
 
@@ -201,7 +201,7 @@ async def test_it_answers_all_who_wait_even_from_a_full_cache(world: World) -> N
     world.held |= {A: framed(1), B: framed(2), C: framed(3)}
     snapshots = world.snapshots(limit=1)
     entries = await asyncio.gather(*(snapshots.ask(key) for key in (A, B, C)))
-    assert [link_in(entry).link_id for entry in entries] == [1, 2, 3]
+    assert [link_in(entry).link.link_id for entry in entries] == [1, 2, 3]
 
 
 async def test_it_reads_from_redis(publisher: Publisher, redis_url: str) -> None:
@@ -209,10 +209,10 @@ async def test_it_reads_from_redis(publisher: Publisher, redis_url: str) -> None
     client = make_client(redis_url)
     snapshots = Snapshots(read=reader(client), breaker=Breaker("test"))
     try:
-        assert link_in(await snapshots.ask(keys.link(1, "sale"))).link_id == 7
+        assert link_in(await snapshots.ask(keys.link(1, "sale"))).link.link_id == 7
         with pytest.raises(Unavailable):  # not ready
             await snapshots.ask(keys.link(1, "other"))
         publisher.ready()
-        assert link_in(await snapshots.ask(keys.link(1, "other"))).is_tombstone
+        assert link_in(await snapshots.ask(keys.link(1, "other"))).link.is_tombstone
     finally:
         await client.aclose()

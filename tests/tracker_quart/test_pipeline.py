@@ -1,0 +1,118 @@
+"""One connection to Redis with many commands on their way, and the part of redis-py that it leans on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError
+
+from tests.tracker_quart.rig import LIMIT_S, Valkey
+from tracker_quart.contact import make_client
+from tracker_quart.pipeline import Pipeline, packed
+
+
+def said(*words: bytes) -> bytes:
+    return packed(words, count=len(words))
+
+
+@pytest.fixture
+async def pipeline(redis_url: str) -> AsyncIterator[Pipeline]:
+    client = make_client(redis_url)
+    pipeline = Pipeline(client)
+    yield pipeline
+    pipeline.close()
+    await client.aclose()
+
+
+async def test_it_gives_each_command_its_own_reply(pipeline: Pipeline) -> None:
+    words = [b"%d" % number for number in range(300)]
+    assert await asyncio.gather(*(pipeline.ask(said(b"ECHO", word)) for word in words)) == words
+    assert await pipeline.ask(said(b"ECHO", b"a\r\n$1\r\n\xff")) == b"a\r\n$1\r\n\xff"
+
+
+async def test_it_raises_an_error_for_its_own_command_alone(pipeline: Pipeline) -> None:
+    replies = await asyncio.gather(
+        pipeline.ask(said(b"ECHO", b"a")),
+        pipeline.ask(said(b"NOTHING")),
+        pipeline.ask(said(b"ECHO", b"b")),
+        return_exceptions=True,
+    )
+    assert [replies[0], type(replies[1]), replies[2]] == [b"a", ResponseError, b"b"]
+
+
+async def test_it_ends_the_connection_when_nobody_waits_any_more(pipeline: Pipeline) -> None:
+    """A late reply must not be taken for the next command's."""
+    async with asyncio.timeout(LIMIT_S):
+        name = await pipeline.ask(said(b"CLIENT", b"ID"))
+        stuck = asyncio.create_task(pipeline.ask(said(b"BLPOP", b"nothing", b"0")))
+        behind = asyncio.create_task(pipeline.ask(said(b"ECHO", b"behind")))
+        await asyncio.sleep(0.05)
+        stuck.cancel()
+        with pytest.raises(ConnectionError):
+            await behind
+        assert await pipeline.ask(said(b"ECHO", b"next")) == b"next"
+        assert await pipeline.ask(said(b"CLIENT", b"ID")) != name
+
+
+async def test_it_comes_back_after_a_server_that_went(tmp_path: Path) -> None:
+    valkey = Valkey(tmp_path)
+    client: Any = make_client(valkey.url)
+    pipeline = Pipeline(client)
+    try:
+        assert await pipeline.ask(said(b"ECHO", b"a")) == b"a"
+        valkey.client.client_kill_filter(_type="normal", skipme=True)
+        with pytest.raises((ConnectionError, OSError)):
+            for _ in range(100):
+                await pipeline.ask(said(b"ECHO", b"b"))
+        assert await pipeline.ask(said(b"ECHO", b"c")) == b"c"
+    finally:
+        pipeline.close()
+        await client.aclose()
+        valkey.close()
+
+
+async def test_it_leaves_a_server_that_turned_read_only(tmp_path: Path) -> None:
+    valkey = Valkey(tmp_path)
+    client: Any = make_client(valkey.url)
+    pipeline = Pipeline(client)
+    try:
+        name = await pipeline.ask(said(b"CLIENT", b"ID"))
+        valkey.client.replicaof("127.0.0.1", "1")
+        with pytest.raises(ReadOnlyError):
+            await pipeline.ask(said(b"EVAL", b"return redis.call('SET', KEYS[1], '1')", b"1", b"a"))
+        valkey.client.replicaof("NO", "ONE")
+        assert await pipeline.ask(said(b"CLIENT", b"ID")) != name
+    finally:
+        pipeline.close()
+        await client.aclose()
+        valkey.close()
+
+
+async def test_it_says_that_nobody_is_there() -> None:
+    pipeline = Pipeline(make_client("unix:///nowhere/valkey.sock"))
+    with pytest.raises((ConnectionError, OSError)):
+        await pipeline.ask(said(b"PING"))
+    pipeline.close()
+
+
+async def test_it_drops_a_server_that_is_no_redis(tmp_path: Path) -> None:
+    left = asyncio.Event()
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while line := await reader.readline():
+            if line.strip().isupper() and b"CLIENT" not in line:
+                writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+        left.set()
+
+    server = await asyncio.start_unix_server(talk, tmp_path / "s.sock")
+    pipeline = Pipeline(make_client(f"unix://{tmp_path}/s.sock"))
+    async with asyncio.timeout(LIMIT_S):
+        with pytest.raises(ConnectionError):
+            await pipeline.ask(said(b"PING"))
+        await left.wait()
+    pipeline.close()
+    server.close()
