@@ -117,7 +117,7 @@ class Inherited:
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
         self._descriptor = descriptor
-        self.hours = _hours_in(os.pread(descriptor, _BYTES + 1, 0))
+        self.hours = hours_in(os.pread(descriptor, _BYTES + 1, 0))
 
     @classmethod
     def adopt(cls, path: Path) -> "Inherited | None":
@@ -134,18 +134,8 @@ class Inherited:
         os.close(self._descriptor)
 
 
-def answered_in(folder: Path) -> Counter[int]:
-    """Clicks answered by hour, by all processes whose files lie in a folder, living or not. Raises OSError."""
-    total: Counter[int] = Counter()
-    for path in folder.glob(f"*{SUFFIX}"):
-        try:
-            total.update(_hours_in(path.read_bytes()) or {})
-        except FileNotFoundError:
-            continue
-    return total
-
-
-def _hours_in(content: bytes) -> dict[int, int] | None:
+def hours_in(content: bytes) -> dict[int, int] | None:
+    """The counts in a file, by hour since 1970; None when this release can not read them."""
     if not content:
         return {}  # its process died while it began
     if len(content) != _BYTES:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.books import LOST, ON_DISK, balance
+from tests.faults.books import IN_REDIS, LOST, ON_DISK, balance, held
 from tests.tracker_quart.rig import Trackers, Valkey, Visitors, rig
 
 pytestmark = pytest.mark.faults
@@ -112,3 +112,26 @@ async def test_it_sends_once_what_it_can_not_delete(tmp_path: Path) -> None:
         lost = int(trackers.metric(LOST))  # while Redis and the disk were away
         assert balance(visitors, trackers, valkey, lost=lost) < trackers.metric(ON_DISK)
         assert trackers.logged("spool.stuck") == 1
+
+
+async def test_it_says_so_in_each_outage_in_which_clicks_are_lost(tmp_path: Path) -> None:
+    (tmp_path / "spool").write_text("in the way")
+    with rig(tmp_path) as (valkey, trackers):
+        visitors = Visitors(trackers.port)
+
+        async def scenario() -> None:
+            await visitors.answers(20)
+            for outage in (1, 2):
+                valkey.kill()
+                await lose(visitors, trackers, 20 * outage)
+                valkey.start()
+                kept = trackers.metric(IN_REDIS)
+                while trackers.metric(IN_REDIS) < kept + 20:
+                    await visitors.answers(20)
+                assert trackers.logged("clicks.lost") == outage
+
+        await visitors.visit(8, scenario)
+        trackers.spool.unlink()
+        trackers.spool.mkdir()
+        kept = {click.query.partition("&")[0] for click in held(valkey).clicks}
+        assert len(visitors.answered) - len(kept) <= trackers.metric(LOST)

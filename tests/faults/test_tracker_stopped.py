@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from core.contracts import keys
 from tests.faults.books import IN_REDIS, ON_DISK, balance
-from tests.tracker_quart.rig import LIMIT_S, ROOT, Visitors, rig, wait_until
+from tests.tracker_quart.rig import LIMIT_S, ROOT, Visitors, answered_in, rig, wait_until
 
 pytestmark = pytest.mark.faults
 
@@ -178,3 +179,21 @@ def test_it_refuses_a_bad_setting_and_a_taken_port(tmp_path: Path) -> None:
             assert done.returncode == code, done.stderr
             assert words in done.stderr
             assert len(done.stderr.strip().splitlines()) == 1
+
+
+async def test_it_keeps_the_count_of_what_a_killed_tracker_answered(tmp_path: Path) -> None:
+    """What was answered is known, whatever reached the queue: by the file that a killed process leaves."""
+    with rig(tmp_path, count=2) as (valkey, trackers):
+        visitors = Visitors(trackers.port)
+
+        async def scenario() -> None:
+            await visitors.answers(2000)
+            trackers.kill(1)
+            await visitors.answers(1000)
+
+        await visitors.visit(16, scenario)
+        wait_until(lambda: len(list(trackers.spool.glob("*.answered"))) == 1, "its file is adopted")
+        assert trackers.stop() == [0, -9]
+        told = sum(int(count) for count in valkey.client.hvals(keys.ANSWERED))
+        assert len(visitors.answered) <= told <= len(set(valkey.ids()))
+        assert answered_in(trackers.spool) == {}

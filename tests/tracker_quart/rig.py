@@ -26,6 +26,7 @@ from redis.retry import Retry
 from core.contracts import click_event
 from core.ops import servers
 from tests.tracker_quart.conftest import CHROME, Publisher
+from tracker_quart.answered import SUFFIX, hours_in
 from tracker_quart.segment import Segment
 
 LIMIT_S = 60.0
@@ -331,3 +332,8 @@ def rig(folder: Path, *, count: int = 1, **settings: str) -> Iterator[tuple[Valk
             trackers.close()
     finally:
         valkey.close()
+
+
+def answered_in(folder: Path) -> dict[str, dict[int, int]]:
+    """By process, living or not, the clicks that it answered, by hour since 1970."""
+    return {path.stem: hours_in(path.read_bytes()) or {} for path in folder.glob(f"*{SUFFIX}")}
