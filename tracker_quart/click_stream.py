@@ -1,19 +1,17 @@
 """Clicks on their way into Redis: one script call for a whole group."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib.resources import files
 
 import msgspec
-from redis.exceptions import NoScriptError
 
 from core.contracts import click_event, keys
 from core.observe import GROUPS
-from tracker_quart.pipeline import Pipeline, packed
+from tracker_quart.pipeline import Pipeline, Script
 
 _HOUR_MS = 3_600_000
+_KEYS = (b"2", keys.stream("track").encode("ascii"), keys.ACCEPTED.encode("ascii"))
 
 
 class Click(msgspec.Struct, frozen=True, gc=False):
@@ -27,12 +25,7 @@ class ClickStream:
     """Adds groups to the stream of clicks, and to the books' count of accepted clicks, by the commit script."""
 
     def __init__(self, pipeline: Pipeline) -> None:
-        self._pipeline = pipeline
-        script = files("core.contracts").joinpath("commit_clicks.lua").read_bytes()
-        sha = hashlib.sha1(script, usedforsecurity=False).hexdigest().encode("ascii")
-        names = (b"2", keys.stream("track").encode("ascii"), keys.ACCEPTED.encode("ascii"))
-        self._by_sha = (b"EVALSHA", sha, *names)
-        self._by_text = (b"EVAL", script, *names)
+        self._script = Script(pipeline, "commit_clicks.lua")
 
     async def add(self, clicks: Sequence[Click]) -> None:
         """Return once Redis has acknowledged every click of the group.
@@ -40,18 +33,12 @@ class ClickStream:
         Raises RedisError or OSError; then it is unknown whether they were added, and adding them again does no harm.
         """
         hours = _hours([click.id for click in clicks])
-        arguments = [b"%d" % len(hours)]
+        words = [*_KEYS, b"%d" % len(hours)]
         for hour, count in hours.items():
-            arguments += (_hour_name(hour), b"%d" % count)
-        arguments += [click.data for click in clicks]
-        try:
-            await self._run(self._by_sha, arguments)
-        except NoScriptError:  # a new or emptied server; EVAL keeps the script there
-            await self._run(self._by_text, arguments)
+            words += (_hour_name(hour), b"%d" % count)
+        words += [click.data for click in clicks]
+        await self._script.run(words)
         GROUPS.inc()
-
-    async def _run(self, start: tuple[bytes, ...], arguments: list[bytes]) -> None:
-        await self._pipeline.ask(packed((*start, *arguments), count=len(start) + len(arguments)))
 
 
 @lru_cache(maxsize=64)

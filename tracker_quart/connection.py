@@ -68,7 +68,6 @@ class Connection(asyncio.Protocol):
         self.lane = lane
         self.deadline = math.inf
         """Loop time at which the client has to have said, or read, something."""
-        self._peer = ""
         self._buffer = b""
         self._turns: deque[Turn] = deque()
         self._requests = 0
@@ -83,7 +82,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self._peer = peer[0] if isinstance(peer, tuple) else ""
+        self._peer = self.lane.reader.peer(peer[0] if isinstance(peer, tuple) else "")
         self.lane.connections.add(self)
         self.deadline = self.lane.now + KEEP_ALIVE_S
 
@@ -201,13 +200,14 @@ class Connection(asyncio.Protocol):
     def _take(self, head: bytes, *, is_last: bool) -> bool:
         """Begin an answer. False when the request is Hypercorn's to answer, as one that closes with more behind it."""
         began = perf_counter()
-        asked = self.lane.reader.read(head, peer=self._peer)
-        if asked is None or (asked.closes and not is_last):
+        asked = self.lane.reader.read(head, self._peer)
+        if asked is None:
+            return False
+        visit, closes = asked
+        if closes and not is_last:
             return False
         self._requests += 1
-        visit = asked.visit
-        closes = asked.closes or self._requests >= KEEP_ALIVE_REQUESTS
-        turn = Turn(self, visit.method == "HEAD", closes, began)
+        turn = Turn(self, visit.method == "HEAD", closes or self._requests >= KEEP_ALIVE_REQUESTS, began)
         self._turns.append(turn)
         try:
             later = self.lane.service.redirector.begin(visit, turn.reply)

@@ -5,66 +5,96 @@ because redis-py's own way costs more for a group of clicks than Redis needs to 
 """
 
 import asyncio
+import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from importlib.resources import files
 from typing import Any, cast
 
 import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import DefaultParser
-from redis.exceptions import ConnectionError, InvalidResponse, ReadOnlyError
+from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, ReadOnlyError
 
 
 class Pipeline:
-    """Made again by the next command when the connection is lost. For one event loop."""
+    """Made again by the next command when the connection is lost. For one event loop. A connection that owes a reply
+    for longer than `patience`, in seconds, is given up: later replies would come too late as well."""
 
-    def __init__(self, client: Redis) -> None:
+    def __init__(self, client: Redis, *, patience: float) -> None:
         self._make: Callable[[], Any] = client.connection_pool.make_connection
+        self._patience = patience
         self._connecting = asyncio.Lock()
         self._line: _Line | None = None
 
     async def ask(self, command: bytes) -> Any:
         """The reply to a packed command. Raises RedisError or OSError; then it may have been carried out or not.
 
-        Whoever stops waiting ends the connection: its replies would come too late, for the others as well. So does a
-        server that turned read-only: after a failover the same address leads to another one.
+        Whoever stops waiting ends the connection. So does a server that turned read-only: after a failover the same
+        address leads to another one.
         """
         line = self._line
         if line is None or line.is_lost:
-            line = await self._connected()
+            async with asyncio.timeout(self._patience):
+                line = await self._connected()
         try:
             return await line.ask(command)
         except (asyncio.CancelledError, ReadOnlyError):
-            line.abort()
+            line.abort("nobody waits for its replies any more")
             raise
 
     def close(self) -> None:
         """End the connection, whatever it waits for."""
         if self._line is not None:
-            self._line.abort()
+            self._line.abort("this end closes it")
 
     async def _connected(self) -> "_Line":
         async with self._connecting:
             if self._line is None or self._line.is_lost:
-                connection: Any = self._make()
+                connection = self._make()
                 await connection.connect()
                 writer, connection._writer, connection._reader = connection._writer, None, None
-                self._line = _Line(writer)
+                self._line = _Line(writer, self._patience)
             return self._line
 
 
-def packed(words: Iterable[bytes], *, count: int) -> bytes:
-    """A command of `count` words as Redis reads it."""
-    return b"*%d\r\n%b" % (count, b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words]))
+class Script:
+    """A script of `core.contracts`, run by its digest."""
+
+    def __init__(self, pipeline: Pipeline, name: str) -> None:
+        self._pipeline = pipeline
+        text = files("core.contracts").joinpath(name).read_bytes()
+        digest = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode("ascii")
+        self._by_digest = _framed((b"EVALSHA", digest))
+        self._by_text = _framed((b"EVAL", text))
+
+    async def run(self, words: Sequence[bytes]) -> Any:
+        """Its reply. `words` are the number of keys, the keys and the arguments. Raises what `Pipeline.ask` raises."""
+        start, rest = b"*%d\r\n" % (2 + len(words)), _framed(words)
+        try:
+            return await self._pipeline.ask(start + self._by_digest + rest)
+        except NoScriptError:  # a new or emptied server; EVAL keeps the script there
+            return await self._pipeline.ask(start + self._by_text + rest)
+
+
+def packed(*words: bytes) -> bytes:
+    """A command as Redis reads it."""
+    return b"*%d\r\n%b" % (len(words), _framed(words))
+
+
+def _framed(words: Sequence[bytes]) -> bytes:
+    return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
 
 
 class _Line(asyncio.Protocol):
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, patience: float) -> None:
         self.is_lost = False
         self._writer = writer  # closes the transport when it is collected
         self._transport = cast(asyncio.Transport, writer.transport)
+        self._patience = patience
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=DefaultParser.parse_error)
-        self._asked: deque[asyncio.Future[Any]] = deque()
+        self._asked: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._watch: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._transport.set_protocol(self)
         if self._transport.is_closing():
@@ -75,31 +105,57 @@ class _Line(asyncio.Protocol):
         if self.is_lost:
             future.set_exception(ConnectionError("the connection to Redis was lost"))
             return future
-        self._asked.append(future)
+        due = self._loop.time() + self._patience
+        self._asked.append((future, due))
+        if self._watch is None:  # one timer for all commands, not one for each
+            self._watch = self._loop.call_at(due, self._look)
         self._transport.write(command)
         return future
 
-    def abort(self) -> None:
+    def abort(self, reason: str) -> None:
         self._transport.abort()
-        self.connection_lost(None)
+        self._fail(ConnectionError(f"the connection to Redis was given up: {reason}"))
 
     def data_received(self, data: bytes) -> None:
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
-                future = self._asked.popleft()
+                future, _ = self._asked.popleft()
                 if future.done():
                     continue
                 if isinstance(reply, Exception):
                     future.set_exception(reply)
                 else:
                     future.set_result(reply)
-        except (InvalidResponse, IndexError):  # no Redis speaks there
-            self.abort()
+        except (InvalidResponse, IndexError):
+            self.abort("no Redis speaks there")
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(ConnectionError(f"the connection to Redis was lost: {exc}"))
+
+    def _look(self) -> None:
+        self._watch = None
+        if not self._asked:
+            return
+        due = self._asked[0][1]
+        if self._loop.time() < due:
+            self._watch = self._loop.call_at(due, self._look)
+        else:  # this process may have been the slow one: what has come by now is read first, two steps of the loop on
+            self._loop.call_soon(self._loop.call_soon, self._give_up)
+
+    def _give_up(self) -> None:
+        if self._asked and self._loop.time() >= self._asked[0][1]:
+            self._transport.abort()
+            self._fail(TimeoutError(f"no reply in {self._patience} s"))
+        elif self._watch is None:
+            self._look()
+
+    def _fail(self, error: Exception) -> None:
         self.is_lost = True
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
         while self._asked:
-            future = self._asked.popleft()
+            future, _ = self._asked.popleft()
             if not future.done():
-                future.set_exception(ConnectionError(f"the connection to Redis was lost: {exc}"))
+                future.set_exception(error)

@@ -9,12 +9,13 @@ remembered: a head costs a few look-ups instead of a parse.
 """
 
 import re
-from functools import lru_cache
+import string
+from typing import TypeVar
 from urllib.parse import unquote
 
 import msgspec
 
-from core.domain.networks import Networks, visitor_address
+from core.domain.networks import Networks, forwarded_address
 from tracker_quart.visit import Visit, field_of, path_of, query_of
 
 OWN_PATHS = frozenset(
@@ -31,28 +32,28 @@ OWN_PATHS = frozenset(
 
 _STARTS = (b"GET /", b"HEAD /")
 _REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[\x21-\x7e]*) HTTP/1\.([01])")
-_HEADER_LINE = re.compile(
-    rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+):[ \t]*((?:[\x21-\x7e\x80-\xff]+(?:[ \t]+[\x21-\x7e\x80-\xff]+)*)?)[ \t]*"
-)
 _HOST = re.compile(rb"[A-Za-z0-9.:\-_\[\]]*")
+_IN_NAMES = b"!#$%&'*+-.^_`|~" + string.digits.encode() + string.ascii_letters.encode()
+_IN_VALUES = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
 _NEEDS_MORE = frozenset({b"content-length", b"transfer-encoding", b"expect", b"upgrade", b"http2-settings"})
 _CONNECTION = {b"close": "close", b"keep-alive": "keep-alive"}
 
 _REMEMBERED = 4096
-_LONGEST_REMEMBERED = 2048
-"""Lines of longer heads are read anew each time, so that nobody fills the memory with lines that never come back."""
+_LONGEST_REMEMBERED = 512
+"""Longer lines are read anew each time, so that nobody fills the memory with lines that never come back."""
 
 _NOT_PLAIN = ("", "")
+T = TypeVar("T")
 
 Line = tuple[str, str, str, bool]
 """Method, path and query of a request line, and whether its version closes by itself."""
 
 
-class Asked(msgspec.Struct, frozen=True, gc=False):
-    """A request that the fast lane takes. `closes`: the client wants no other answer on this connection."""
+class Peer(msgspec.Struct, frozen=True, gc=False):
+    """Who is at the other end of a connection, and whether it is a proxy of ours that says for whom it asks."""
 
-    visit: Visit
-    closes: bool
+    address: str
+    forwards: bool
 
 
 class HeadReader:
@@ -60,18 +61,22 @@ class HeadReader:
 
     def __init__(self, proxies: Networks) -> None:
         self._proxies = proxies
+        self._lines = _Lines()
+        self._field_of = _Fields().__getitem__
 
-    def read(self, head: bytes, *, peer: str) -> Asked | None:
-        """What a head asks for, or None when Hypercorn has to read it. `head` ends with its empty line."""
+    def peer(self, address: str) -> Peer:
+        """What `read` has to know of a connection, looked up once."""
+        return Peer(address, self._proxies.trust(address))
+
+    def read(self, head: bytes, peer: Peer) -> tuple[Visit, bool] | None:
+        """What a head asks for, and whether the client wants no other answer on this connection; None when Hypercorn
+        has to read it. `head` ends with its empty line."""
         lines = head.split(b"\r\n")
-        is_short = len(head) <= _LONGEST_REMEMBERED
-        asked = _known_line(lines[0]) if is_short else _request_line(lines[0])
+        asked = self._lines[lines[0]]
         if asked is None:
             return None
-        fields = dict(map(_known_header if is_short else _header, lines[1:-2]))
-        if (
-            "" in fields or len(fields) != len(lines) - 3
-        ):  # a line that is not plain; a header that comes twice
+        fields = dict(map(self._field_of, lines[1:-2]))
+        if "" in fields or len(fields) != len(lines) - 3:  # a line that is not plain; a header twice
             return None
         method, path, query, closes = asked
         get = fields.get
@@ -82,8 +87,9 @@ class HeadReader:
             host = ""
         if get("connection") == "close":
             closes = True
-        forwarded = get("x-forwarded-for")
-        ip = visitor_address(peer, forwarded, self._proxies) if forwarded else peer
+        ip = peer.address
+        if peer.forwards and (forwarded := get("x-forwarded-for")):
+            ip = forwarded_address(ip, forwarded, self._proxies)
         visit = Visit(
             method,
             host,
@@ -95,7 +101,7 @@ class HeadReader:
             get("accept-language", ""),
             get("purpose", ""),
         )
-        return Asked(visit, closes)
+        return visit, closes
 
 
 def may_become_plain(start: bytes) -> bool:
@@ -107,32 +113,50 @@ def may_become_plain(start: bytes) -> bool:
     )
 
 
-def _request_line(line: bytes) -> Line | None:
-    found = _REQUEST_LINE.fullmatch(line)
-    if found is None:
-        return None
-    path, _, query = found[2].partition(b"?")
-    if not _is_slug(path):
-        return None
-    return found[1].decode("ascii"), path_of(path), query_of(query), found[3] == b"0"
+class _Lines(dict[bytes, Line | None]):
+    """What request lines ask for, None where that is for Hypercorn. Those that repeat cost a look-up."""
+
+    def __missing__(self, line: bytes) -> Line | None:
+        found = _REQUEST_LINE.fullmatch(line)
+        if found is None:
+            return None
+        path, _, query = found[2].partition(b"?")
+        if not _is_slug(path):
+            return None
+        asked = found[1].decode("ascii"), path_of(path), query_of(query), found[3] == b"0"
+        _remember(self, line, asked)
+        return asked
 
 
-def _header(line: bytes) -> tuple[str, str]:
-    """A header's name, by which `Visit` knows it, and its text; _NOT_PLAIN for one that is for Hypercorn."""
-    found = _HEADER_LINE.fullmatch(line)
-    if found is None:
-        return _NOT_PLAIN
-    name, value = found[1].lower(), found[2]
-    if name in _NEEDS_MORE or (name == b"host" and not _HOST.fullmatch(value)):
-        return _NOT_PLAIN
-    if name == b"connection":
-        wanted = _CONNECTION.get(value.lower())
-        return _NOT_PLAIN if wanted is None else ("connection", wanted)
-    return field_of(name, value)
+class _Fields(dict[bytes, tuple[str, str]]):
+    """Header lines, each as the name by which `Visit` knows it, and its text; _NOT_PLAIN for one that is for Hypercorn.
+    Those that repeat cost a look-up, the others 1 us."""
+
+    def __missing__(self, line: bytes) -> tuple[str, str]:
+        if line[:16].lower() == b"x-forwarded-for:":  # another one for each visitor
+            value = line[16:].strip(b" \t")
+            return _NOT_PLAIN if value.translate(None, _IN_VALUES) else field_of(b"x-forwarded-for", value)
+        name, colon, value = line.partition(b":")
+        if not (name and colon) or name.translate(None, _IN_NAMES) or value.translate(None, _IN_VALUES):
+            return _NOT_PLAIN
+        name, value = name.lower(), value.strip(b" \t")
+        if name in _NEEDS_MORE or (name == b"host" and not _HOST.fullmatch(value)):
+            return _NOT_PLAIN
+        if name == b"connection":
+            wanted = _CONNECTION.get(value.lower())
+            return _NOT_PLAIN if wanted is None else ("connection", wanted)
+        field = field_of(name, value)
+        _remember(self, line, field)
+        return field
 
 
-_known_line = lru_cache(maxsize=_REMEMBERED)(_request_line)
-_known_header = lru_cache(maxsize=_REMEMBERED)(_header)
+def _remember(known: dict[bytes, T], line: bytes, meaning: T) -> None:
+    """Many lines never come back, such as cookies. A full memory is emptied, and what does come back is soon there again:
+    that costs less than to know of each line when it came last."""
+    if len(line) <= _LONGEST_REMEMBERED:
+        if len(known) >= _REMEMBERED:
+            known.clear()
+        known[line] = meaning
 
 
 def _is_slug(path: bytes) -> bool:

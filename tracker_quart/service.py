@@ -8,6 +8,7 @@ from core.config import Settings
 from core.observe import SPOOLED, logger
 from tracker_quart.access_log import access_log
 from tracker_quart.books import Books
+from tracker_quart.cap_stream import CapStream
 from tracker_quart.caps import Caps
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
@@ -16,12 +17,13 @@ from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, end, make_clie
 from tracker_quart.countries import Lookup
 from tracker_quart.guide import Guide
 from tracker_quart.invalidation import Listener
-from tracker_quart.keeping import Keeping
+from tracker_quart.keeping import PATIENCE_S, Keeping
 from tracker_quart.opening import Opener
 from tracker_quart.pages import Pages
 from tracker_quart.passwords import Passwords
 from tracker_quart.pipeline import Pipeline
 from tracker_quart.redirect import Redirector
+from tracker_quart.replaying import Replay
 from tracker_quart.replies import Replies
 from tracker_quart.returning import Visitors, marker
 from tracker_quart.snapshots import Snapshots, reader
@@ -29,7 +31,6 @@ from tracker_quart.spool import Spool, SpoolStuck
 
 _ADOPT_EVERY_S = 5.0
 _FIRST_CONTACT_S = 1.0
-_REPLAY_S = 5.0
 
 log = logger(__name__)
 
@@ -44,13 +45,13 @@ class Service:
         self._client = make_client(settings.redis_url)
         self._reads = Breaker("snapshots")
         self._writes = Breaker("clicks")
-        self._pipeline = Pipeline(self._client)
-        self._stream = ClickStream(self._pipeline)
+        self._pipeline = Pipeline(self._client, patience=PATIENCE_S)
+        self._replays = Replay(self._client)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
         self.books = Books(settings.spool_dir, self._client)
         keeping = Keeping(spool=self._spool, breaker=self._writes, answered=self.books.answered)
-        self._clicks = ClickLog(stream=self._stream, keeping=keeping)
-        self._caps = Caps(self._client, keeping=keeping)
+        self._clicks = ClickLog(stream=ClickStream(self._pipeline), keeping=keeping)
+        self._caps = Caps(stream=CapStream(self._pipeline), keeping=keeping)
         self.snapshots = Snapshots(
             read=reader(self._client), breaker=self._reads, limit=settings.snapshot_cache
         )
@@ -121,6 +122,7 @@ class Service:
                 await asyncio.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
         await self._spool.close()
         self._pipeline.close()
+        self._replays.close()
         await self.books.close()
         await self._client.aclose()
 
@@ -155,9 +157,7 @@ class Service:
     async def _replay(self) -> None:
         async def send(clicks: Sequence[Click]) -> None:
             try:
-                async with asyncio.timeout(_REPLAY_S):
-                    if others := await self._caps.replay(clicks):
-                        await self._stream.add(others)
+                await self._replays.send(clicks)
             except NOT_ANSWERED as error:  # here, so that Redis is not blamed for the disk
                 self._writes.failed(error)
                 raise

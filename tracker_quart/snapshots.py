@@ -86,17 +86,15 @@ class Snapshots:
     def held(self, key: str) -> Entry | None:
         """What may be used for `key` right now, or None when Redis has to be asked first. Never waits."""
         entry = self._found.get(key)
-        if entry is not None:
-            if self._is_fresh(entry):
-                self._hit.inc()
-                return entry
-            if self._breaker.failing:
-                self._stale.inc()
-                return entry
-            return None
-        entry = self._unknown.get(key)
-        if entry is None or not self._is_fresh(entry):
-            return None
+        if entry is None:
+            entry = self._unknown.get(key)
+            if entry is None or not self._is_fresh(entry):
+                return None
+        elif not self._is_fresh(entry):
+            if not self._breaker.failing:
+                return None
+            self._stale.inc()
+            return entry
         self._hit.inc()
         return entry
 

@@ -8,7 +8,7 @@ import msgspec
 from core.contracts.click_event import REDIRECT
 from core.contracts.domain_snapshot import DomainSnapshot
 from tracker_quart.answers import Answer
-from tracker_quart.caps import CappedClick
+from tracker_quart.cap_stream import CappedClick
 from tracker_quart.click_stream import Click
 from tracker_quart.compiled import Compiled
 from tracker_quart.snapshots import Entry

@@ -23,6 +23,10 @@ class Networks:
         spans = ((net.version, int(net.network_address), int(net.broadcast_address)) for net in self.ranges)
         object.__setattr__(self, "_spans", tuple(spans))
 
+    def trust(self, peer: str) -> bool:
+        """True when `peer` is one of ours, and says truly for whom it asks."""
+        return self.hops > 0 or (bool(self.ranges) and self.contains(peer))
+
     def contains(self, address: str) -> bool:
         """True when `address` lies in one of the ranges; text that is no address is in none."""
         number = number_of(address)
@@ -61,24 +65,34 @@ def parse_networks(text: str) -> Networks:
 
 
 def visitor_address(peer: str, forwarded_for: str, proxies: Networks) -> str:
-    """The visitor's address: the peer itself, unless trusted proxies forwarded it.
+    """The visitor's address: the peer itself, unless trusted proxies forwarded it."""
+    if not forwarded_for or not proxies.trust(peer):
+        return peer
+    return forwarded_address(peer, forwarded_for, proxies)
+
+
+def forwarded_address(peer: str, forwarded_for: str, proxies: Networks) -> str:
+    """For whom a trusted peer says that it asks.
 
     Walks X-Forwarded-For from the right, never the left-most by faith: with ranges, the first address that is not
     a trusted proxy; with hops, the hops-th from the right. A broken list falls back to the last good address.
     """
-    if not forwarded_for or (not proxies.hops and not proxies.ranges):
-        return peer
+    if "," not in forwarded_for:
+        candidate = forwarded_for.strip()
+        return peer if number_of(candidate) is None else candidate
     chain = [part.strip() for part in forwarded_for.split(",")]
     if proxies.hops:
         candidate = chain[-proxies.hops] if len(chain) >= proxies.hops else chain[0]
         return peer if number_of(candidate) is None else candidate
-    current, number = peer, number_of(peer)
-    while chain and number is not None and proxies.holds(number):
+    current = peer
+    while chain:
         candidate = chain.pop()
         number = number_of(candidate)
         if number is None:
             return current
         current = candidate
+        if not proxies.holds(number):
+            break
     return current
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,13 +18,16 @@ from core.contracts.link_snapshot import LinkSnapshot, Variant
 from core.domain.decide import Decision
 from tests.tracker_quart.conftest import CHROME, URL, Publisher
 from tests.tracker_quart.rig import LIMIT_S
-from tracker_quart import caps, keeping
+from tracker_quart import caps, replaying
 from tracker_quart.answered import Answered
-from tracker_quart.caps import CappedClick, Caps, capped_click
+from tracker_quart.cap_stream import CappedClick, CapStream
+from tracker_quart.caps import Caps, capped_click
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click
 from tracker_quart.contact import Breaker, make_client
 from tracker_quart.keeping import CLICKS, Keeping
+from tracker_quart.pipeline import Pipeline
+from tracker_quart.replaying import Replay
 from tracker_quart.service import Service
 from tracker_quart.spool import Spool
 from tracker_quart.visit import read_visit
@@ -39,7 +43,7 @@ Make = Callable[[str], Caps]
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine must not make a Redis that is slow for a moment look like one that is away."""
-    monkeypatch.setattr(keeping, "PATIENCE_S", LIMIT_S)
+    monkeypatch.setattr("tracker_quart.service.PATIENCE_S", LIMIT_S)
 
 
 @pytest.fixture
@@ -52,16 +56,26 @@ async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
 @pytest.fixture
 async def make(spool: Spool, publisher: Publisher) -> AsyncIterator[Make]:
     """`make(url)`: what one tracker over that Redis asks about caps."""
-    clients = []
+    async with AsyncExitStack() as stack:
 
-    def make(url: str) -> Caps:
-        client = make_client(url)
-        clients.append(client)
-        return Caps(client, keeping=Keeping(spool=spool, breaker=Breaker("test"), answered=Answered()))
+        def make(url: str) -> Caps:
+            client = make_client(url)
+            stack.push_async_callback(client.aclose)
+            pipeline = Pipeline(client, patience=LIMIT_S)
+            stack.callback(pipeline.close)
+            keeping = Keeping(spool=spool, breaker=Breaker("test"), answered=Answered())
+            return Caps(stream=CapStream(pipeline), keeping=keeping)
 
-    yield make
-    for client in clients:
-        await client.aclose()
+        yield make
+
+
+@pytest.fixture
+async def replay(redis_url: str, publisher: Publisher) -> AsyncIterator[Replay]:
+    client = make_client(redis_url)
+    replay = Replay(client)
+    yield replay
+    replay.close()
+    await client.aclose()
 
 
 def click(*, cap: int = 1, door_bot: str = "", link_id: int = 60) -> CappedClick:
@@ -228,46 +242,43 @@ async def test_it_counts_every_link_by_its_own_cap_and_the_clicks_hour(
 
 
 async def test_it_leads_while_redis_is_away_and_counts_what_it_replays(
-    make: Make, redis_url: str, spool: Spool, publisher: Publisher
+    make: Make, redis_url: str, spool: Spool, publisher: Publisher, replay: Replay
 ) -> None:
     away, asked = make("unix:///nowhere/valkey.sock"), make(redis_url)
     clicks = [click(cap=2) for _ in range(5)] + [click(cap=2, door_bot="agent")]
     assert await asyncio.gather(*(away.submit(part) for part in clicks)) == [True] * 6
     assert spool.waiting == 6
-    beyond = caps.CAP_OVERSHOOT._value.get()
-    others: list[Click] = []
-
-    async def send(spooled: list[Click]) -> None:
-        others.extend(await asked.replay(spooled))
-
-    await spool.replay(send)  # type: ignore[arg-type]
-    assert [part.id for part in others] == [clicks[5].id]
-    assert [kept.outcome for kept in publisher.clicks()] == ["redirect"] * 5
-    assert (count(publisher), publisher.accepted()) == (5, 5)
-    assert caps.CAP_OVERSHOOT._value.get() - beyond == 3
-    again = [Click(part.id, part.led) for part in clicks]
-    assert len(await asked.replay(again)) == 1
-    assert (count(publisher), len(publisher.clicks())) == (5, 5)
+    beyond = replaying.CAP_OVERSHOOT._value.get()
+    await spool.replay(replay.send)
+    assert [kept.id for kept in publisher.clicks()] == [part.id for part in clicks]
+    assert {kept.outcome for kept in publisher.clicks()} == {"redirect"}
+    assert (count(publisher), publisher.accepted()) == (5, 6)
+    assert replaying.CAP_OVERSHOOT._value.get() - beyond == 3
+    await replay.send([Click(part.id, part.led) for part in clicks])
+    assert (count(publisher), len(publisher.clicks())) == (5, 7)  # the robot's alone is there twice
     assert await asked.submit(click(cap=5)) is False
 
 
 async def test_it_replays_what_redis_had_counted_without_saying_so(
-    make: Make, redis_url: str, publisher: Publisher
+    make: Make, redis_url: str, publisher: Publisher, replay: Replay
 ) -> None:
     """The reply came too late: the click was counted, and lies on disk as well."""
     asked = make(redis_url)
     one, two = click(cap=1), click(cap=1)
     assert [await asked.submit(part) for part in (one, two)] == [True, False]
-    assert await asked.replay([Click(part.id, part.led) for part in (one, two)]) == []
+    await replay.send([Click(part.id, part.led) for part in (one, two)])
     assert count(publisher) == 2  # both visitors were led
     assert [kept.id for kept in publisher.clicks()] == [one.id, two.id, two.id]
 
 
-async def test_it_passes_on_what_counts_for_no_cap(make: Make, redis_url: str, publisher: Publisher) -> None:
+async def test_it_passes_on_what_counts_for_no_cap(publisher: Publisher, replay: Replay) -> None:
     plain = ClickEvent(id=IDS.new(), link_id=7)
-    given = [Click(plain.id, click_event.encode(plain)), Click(IDS.new(), b"x")]
-    assert await make(redis_url).replay(given) == given
-    assert publisher.clicks() == []
+    await replay.send([Click(plain.id, click_event.encode(plain)), Click(IDS.new(), b"x")])
+    assert [fields[keys.CLICK_FIELD] for _, fields in publisher.redis.xrange(keys.stream("track"))] == [
+        click_event.encode(plain),
+        b"x",
+    ]
+    assert count(publisher, 7) == 0
 
 
 async def test_it_holds_a_bounded_number(

@@ -10,7 +10,7 @@ import pytest
 from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
 from tests.tracker_quart.conftest import Publisher
-from tests.tracker_quart.rig import Valkey
+from tests.tracker_quart.rig import LIMIT_S, Valkey
 from tracker_quart import clicklog
 from tracker_quart.answered import Answered
 from tracker_quart.click_ids import ClickIds
@@ -36,7 +36,7 @@ def click(click_id: bytes | None = None) -> Click:
 @pytest.fixture
 async def stream(redis_url: str, publisher: Publisher) -> AsyncIterator[ClickStream]:
     client = make_client(redis_url)
-    pipeline = Pipeline(client)
+    pipeline = Pipeline(client, patience=LIMIT_S)
     yield ClickStream(pipeline)
     pipeline.close()
     await client.aclose()
@@ -89,7 +89,7 @@ async def test_it_keeps_a_click_whose_caller_gave_up(
 async def test_it_spools_when_redis_refuses(spool: Spool) -> None:
     client = make_client("unix:///nowhere/valkey.sock")
     breaker = Breaker("test")
-    log = ClickLog(stream=ClickStream(Pipeline(client)), keeping=kept_by(spool, breaker))
+    log = ClickLog(stream=ClickStream(Pipeline(client, patience=LIMIT_S)), keeping=kept_by(spool, breaker))
     await asyncio.gather(*(log.submit(click()) for _ in range(20)))
     assert (spool.waiting, breaker.failing) == (20, True)
     await client.aclose()
@@ -99,7 +99,7 @@ async def test_it_lets_visitors_go_when_even_the_disk_refuses(tmp_path: Path) ->
     (tmp_path / "file").write_text("in the way")
     spool = Spool(tmp_path / "file" / "spool", limit_bytes=1 << 20)
     client = make_client("unix:///nowhere/valkey.sock")
-    log = ClickLog(stream=ClickStream(Pipeline(client)), keeping=kept_by(spool))
+    log = ClickLog(stream=ClickStream(Pipeline(client, patience=LIMIT_S)), keeping=kept_by(spool))
     lost = CLICKS.labels("lost")._value.get()
     await asyncio.gather(*(log.submit(click()) for _ in range(20)))
     assert CLICKS.labels("lost")._value.get() - lost == 20
@@ -124,13 +124,13 @@ async def test_it_speaks_to_a_server_with_a_password_and_a_database_number(tmp_p
     path = valkey.url.removeprefix("unix://")
     client: Any = make_client(f"unix://:s3cret@{path}?db=3")
     try:
-        pipeline = Pipeline(client)
+        pipeline = Pipeline(client, patience=LIMIT_S)
         await ClickStream(pipeline).add([click(), click()])
         pipeline.close()
         assert await client.xlen(keys.stream("track")) == 2
         wrong: Any = make_client(f"unix://{path}?db=3")
         spool = Spool(tmp_path / "spool", limit_bytes=1 << 20)
-        log = ClickLog(stream=ClickStream(Pipeline(wrong)), keeping=kept_by(spool))
+        log = ClickLog(stream=ClickStream(Pipeline(wrong, patience=LIMIT_S)), keeping=kept_by(spool))
         await log.submit(click())
         assert spool.waiting == 1
         await spool.close()

@@ -1,26 +1,23 @@
 """One connection to Redis with many commands on their way, and the part of redis-py that it leans on."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from redis.exceptions import ConnectionError, ReadOnlyError, ResponseError
+from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, ResponseError
 
 from tests.tracker_quart.rig import LIMIT_S, Valkey
 from tracker_quart.contact import make_client
 from tracker_quart.pipeline import Pipeline, packed
 
 
-def said(*words: bytes) -> bytes:
-    return packed(words, count=len(words))
-
-
 @pytest.fixture
 async def pipeline(redis_url: str) -> AsyncIterator[Pipeline]:
     client = make_client(redis_url)
-    pipeline = Pipeline(client)
+    pipeline = Pipeline(client, patience=LIMIT_S)
     yield pipeline
     pipeline.close()
     await client.aclose()
@@ -28,15 +25,15 @@ async def pipeline(redis_url: str) -> AsyncIterator[Pipeline]:
 
 async def test_it_gives_each_command_its_own_reply(pipeline: Pipeline) -> None:
     words = [b"%d" % number for number in range(300)]
-    assert await asyncio.gather(*(pipeline.ask(said(b"ECHO", word)) for word in words)) == words
-    assert await pipeline.ask(said(b"ECHO", b"a\r\n$1\r\n\xff")) == b"a\r\n$1\r\n\xff"
+    assert await asyncio.gather(*(pipeline.ask(packed(b"ECHO", word)) for word in words)) == words
+    assert await pipeline.ask(packed(b"ECHO", b"a\r\n$1\r\n\xff")) == b"a\r\n$1\r\n\xff"
 
 
 async def test_it_raises_an_error_for_its_own_command_alone(pipeline: Pipeline) -> None:
     replies = await asyncio.gather(
-        pipeline.ask(said(b"ECHO", b"a")),
-        pipeline.ask(said(b"NOTHING")),
-        pipeline.ask(said(b"ECHO", b"b")),
+        pipeline.ask(packed(b"ECHO", b"a")),
+        pipeline.ask(packed(b"NOTHING")),
+        pipeline.ask(packed(b"ECHO", b"b")),
         return_exceptions=True,
     )
     assert [replies[0], type(replies[1]), replies[2]] == [b"a", ResponseError, b"b"]
@@ -45,28 +42,28 @@ async def test_it_raises_an_error_for_its_own_command_alone(pipeline: Pipeline) 
 async def test_it_ends_the_connection_when_nobody_waits_any_more(pipeline: Pipeline) -> None:
     """A late reply must not be taken for the next command's."""
     async with asyncio.timeout(LIMIT_S):
-        name = await pipeline.ask(said(b"CLIENT", b"ID"))
-        stuck = asyncio.create_task(pipeline.ask(said(b"BLPOP", b"nothing", b"0")))
-        behind = asyncio.create_task(pipeline.ask(said(b"ECHO", b"behind")))
+        name = await pipeline.ask(packed(b"CLIENT", b"ID"))
+        stuck = asyncio.create_task(pipeline.ask(packed(b"BLPOP", b"nothing", b"0")))
+        behind = asyncio.create_task(pipeline.ask(packed(b"ECHO", b"behind")))
         await asyncio.sleep(0.05)
         stuck.cancel()
         with pytest.raises(ConnectionError):
             await behind
-        assert await pipeline.ask(said(b"ECHO", b"next")) == b"next"
-        assert await pipeline.ask(said(b"CLIENT", b"ID")) != name
+        assert await pipeline.ask(packed(b"ECHO", b"next")) == b"next"
+        assert await pipeline.ask(packed(b"CLIENT", b"ID")) != name
 
 
 async def test_it_comes_back_after_a_server_that_went(tmp_path: Path) -> None:
     valkey = Valkey(tmp_path)
     client: Any = make_client(valkey.url)
-    pipeline = Pipeline(client)
+    pipeline = Pipeline(client, patience=LIMIT_S)
     try:
-        assert await pipeline.ask(said(b"ECHO", b"a")) == b"a"
+        assert await pipeline.ask(packed(b"ECHO", b"a")) == b"a"
         valkey.client.client_kill_filter(_type="normal", skipme=True)
         with pytest.raises((ConnectionError, OSError)):
             for _ in range(100):
-                await pipeline.ask(said(b"ECHO", b"b"))
-        assert await pipeline.ask(said(b"ECHO", b"c")) == b"c"
+                await pipeline.ask(packed(b"ECHO", b"b"))
+        assert await pipeline.ask(packed(b"ECHO", b"c")) == b"c"
     finally:
         pipeline.close()
         await client.aclose()
@@ -76,14 +73,14 @@ async def test_it_comes_back_after_a_server_that_went(tmp_path: Path) -> None:
 async def test_it_leaves_a_server_that_turned_read_only(tmp_path: Path) -> None:
     valkey = Valkey(tmp_path)
     client: Any = make_client(valkey.url)
-    pipeline = Pipeline(client)
+    pipeline = Pipeline(client, patience=LIMIT_S)
     try:
-        name = await pipeline.ask(said(b"CLIENT", b"ID"))
+        name = await pipeline.ask(packed(b"CLIENT", b"ID"))
         valkey.client.replicaof("127.0.0.1", "1")
         with pytest.raises(ReadOnlyError):
-            await pipeline.ask(said(b"EVAL", b"return redis.call('SET', KEYS[1], '1')", b"1", b"a"))
+            await pipeline.ask(packed(b"EVAL", b"return redis.call('SET', KEYS[1], '1')", b"1", b"a"))
         valkey.client.replicaof("NO", "ONE")
-        assert await pipeline.ask(said(b"CLIENT", b"ID")) != name
+        assert await pipeline.ask(packed(b"CLIENT", b"ID")) != name
     finally:
         pipeline.close()
         await client.aclose()
@@ -91,9 +88,9 @@ async def test_it_leaves_a_server_that_turned_read_only(tmp_path: Path) -> None:
 
 
 async def test_it_says_that_nobody_is_there() -> None:
-    pipeline = Pipeline(make_client("unix:///nowhere/valkey.sock"))
+    pipeline = Pipeline(make_client("unix:///nowhere/valkey.sock"), patience=LIMIT_S)
     with pytest.raises((ConnectionError, OSError)):
-        await pipeline.ask(said(b"PING"))
+        await pipeline.ask(packed(b"PING"))
     pipeline.close()
 
 
@@ -109,10 +106,42 @@ async def test_it_drops_a_server_that_is_no_redis(tmp_path: Path) -> None:
         left.set()
 
     server = await asyncio.start_unix_server(talk, tmp_path / "s.sock")
-    pipeline = Pipeline(make_client(f"unix://{tmp_path}/s.sock"))
+    pipeline = Pipeline(make_client(f"unix://{tmp_path}/s.sock"), patience=LIMIT_S)
     async with asyncio.timeout(LIMIT_S):
         with pytest.raises(ConnectionError):
-            await pipeline.ask(said(b"PING"))
+            await pipeline.ask(packed(b"PING"))
         await left.wait()
     pipeline.close()
     server.close()
+
+
+async def test_it_gives_up_a_server_that_owes_a_reply_and_asks_a_new_connection(tmp_path: Path) -> None:
+    valkey = Valkey(tmp_path)
+    client: Any = make_client(valkey.url)
+    pipeline = Pipeline(client, patience=0.2)
+    try:
+        assert await pipeline.ask(packed(b"ECHO", b"a")) == b"a"
+        valkey.hang()
+        asked = [asyncio.create_task(pipeline.ask(packed(b"ECHO", b"%d" % number))) for number in range(3)]
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        assert [type(error) for error in found] == [TimeoutError] * 3
+        with pytest.raises((TimeoutError, RedisError)):
+            await pipeline.ask(packed(b"ECHO", b"b"))
+        valkey.resume()
+        assert await pipeline.ask(packed(b"ECHO", b"c")) == b"c"
+    finally:
+        pipeline.close()
+        await client.aclose()
+        valkey.close()
+
+
+async def test_it_does_not_blame_redis_for_its_own_slowness(redis_url: str) -> None:
+    client = make_client(redis_url)
+    pipeline = Pipeline(client, patience=0.2)
+    assert await pipeline.ask(packed(b"ECHO", b"a")) == b"a"
+    asked = asyncio.create_task(pipeline.ask(packed(b"ECHO", b"b")))
+    await asyncio.sleep(0)
+    time.sleep(0.5)
+    assert await asked == b"b"
+    pipeline.close()
+    await client.aclose()
