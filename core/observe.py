@@ -60,8 +60,7 @@ REDIRECT_SECONDS = Histogram(
 )
 SNAPSHOT_READS = Tallies("rastro_snapshot_reads", "Snapshots used, by where they came from", "source")
 SNAPSHOTS_UNREADABLE = Counter("rastro_snapshots_unreadable", "Snapshots that could not be read", ["reason"])
-CLICKS = Counter("rastro_clicks", "Clicks, by where they were kept", ["kept"])
-GROUPS = Counter("rastro_click_groups", "Groups of clicks sent to Redis")
+CLICKS = Tallies("rastro_clicks", "Clicks, by where they were kept", "kept")
 GROUP_CLICKS = Histogram("rastro_group_clicks", "Clicks kept together", bounds=SIZES)
 COMMIT_SECONDS = Histogram(
     "rastro_commit_seconds", "Time that Redis took to acknowledge a group", bounds=SECONDS

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import msgspec
 
 from core.contracts import click_event, keys
-from core.observe import GROUPS
 from tracker_quart.pipeline import Pipeline, Script
 
 PERSON, ROBOT, LED = b"person", b"robot", b"led"
@@ -45,5 +44,4 @@ class CapStream:
             hour = click_event.hour_name(click_event.unix_ms(click.id)).encode("ascii")
             words += (hour, b"%d" % click.link_id, b"%d" % click.cap, person, click.led, click.capped)
         verdicts: list[int] = await self._script.run([b"%d" % len(names), *names, *words])
-        GROUPS.inc()
         return verdicts

@@ -7,8 +7,7 @@ from functools import lru_cache
 import msgspec
 
 from core.contracts import click_event, keys
-from core.observe import GROUPS
-from tracker_quart.pipeline import Pipeline, Script
+from tracker_quart.pipeline import Pipeline, Reply, Script
 
 _HOUR_MS = 3_600_000
 _KEYS = (b"2", keys.stream("track").encode("ascii"), keys.ACCEPTED.encode("ascii"))
@@ -32,13 +31,21 @@ class ClickStream:
 
         Raises RedisError or OSError; then it is unknown whether they were added, and adding them again does no harm.
         """
-        hours = _hours([click.id for click in clicks])
-        words = [*_KEYS, b"%d" % len(hours)]
-        for hour, count in hours.items():
-            words += (_hour_name(hour), b"%d" % count)
-        words += [click.data for click in clicks]
-        await self._script.run(words)
-        GROUPS.inc()
+        await self._script.run(_words(clicks))
+
+    def send(self, clicks: Sequence[Click], then: Reply) -> bool:
+        """As `add`, without waiting: `then` is called once they are, or with what `add` would raise. With NoScriptError
+        nothing was added. False where only `add` can do it."""
+        return self._script.send(_words(clicks), then)
+
+
+def _words(clicks: Sequence[Click]) -> list[bytes]:
+    hours = _hours([click.id for click in clicks])
+    words = [*_KEYS, b"%d" % len(hours)]
+    for hour, count in hours.items():
+        words += (_hour_name(hour), b"%d" % count)
+    words += [click.data for click in clicks]
+    return words
 
 
 @lru_cache(maxsize=64)

@@ -5,19 +5,27 @@ groups travel to Redis at a time, and while they do the next one gathers.
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from time import perf_counter
+from typing import Any
+
+from redis.exceptions import NoScriptError
 
 from core.observe import logger
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.keeping import LARGEST_GROUP, MOST_PENDING, Keeping, NotInRedis
 
-MOST_TRAVELLING = 4
+MOST_TRAVELLING = 8
 """Groups on their way at a time. With one, the process would rest while Redis writes to its disk; with many, groups are
 small, and each costs Redis a write of its own."""
 
+_LOOK_S = 0.005
+
 log = logger(__name__)
+
+
+Group = list[tuple[Click, Callable[[], None]]]
 
 
 class ClickLog:
@@ -26,9 +34,10 @@ class ClickLog:
     def __init__(self, *, stream: ClickStream, keeping: Keeping) -> None:
         self._stream = stream
         self._keeping = keeping
-        self._pending: deque[tuple[Click, Callable[[], None]]] = deque()
-        self._travelling: set[asyncio.Task[None]] = set()
+        self._pending: Group = []
+        self._travelling = 0
         self._is_gathering = False
+        self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.get_running_loop()
 
     def submit(self, click: Click) -> asyncio.Future[None]:
@@ -48,13 +57,13 @@ class ClickLog:
             then()
             return
         self._pending.append((click, then))
-        if not self._is_gathering and len(self._travelling) < MOST_TRAVELLING:
+        if not self._is_gathering and self._travelling < MOST_TRAVELLING:
             self._gather()
 
     async def close(self) -> None:
         """Return once every click that was taken is kept."""
         while self._travelling or self._pending:
-            await (asyncio.wait(self._travelling) if self._travelling else asyncio.sleep(0))
+            await asyncio.sleep(_LOOK_S)
 
     def _gather(self) -> None:
         """Send a group after everything that has come by now was read."""
@@ -63,30 +72,48 @@ class ClickLog:
 
     def _send(self) -> None:
         self._is_gathering = False
-        pending = self._pending
-        if len(pending) <= LARGEST_GROUP:
-            group = list(pending)
-            pending.clear()
-        else:
-            group = [pending.popleft() for _ in range(LARGEST_GROUP)]
-        task = self._loop.create_task(self._carry(group))
-        self._travelling.add(task)
-        task.add_done_callback(self._arrived)
-
-    def _arrived(self, task: "asyncio.Task[None]") -> None:
-        self._travelling.discard(task)
-        if self._pending and not self._is_gathering:
-            self._gather()
-
-    async def _carry(self, group: "list[tuple[Click, Callable[[], None]]]") -> None:
+        group, self._pending = self._pending[:LARGEST_GROUP], self._pending[LARGEST_GROUP:]
         clicks = [click for click, _ in group]
+        self._travelling += 1
+        replied = partial(self._replied, group, clicks, perf_counter())
+        if not (self._keeping.asks_redis and self._stream.send(clicks, replied)):
+            self._in_a_task(self._carry(group, clicks))
+
+    def _replied(self, group: Group, clicks: list[Click], began: float, reply: object) -> None:
+        if not isinstance(reply, Exception):
+            self._keeping.acknowledged(len(clicks), seconds=perf_counter() - began)
+            self._answer(group, clicks)
+        elif isinstance(reply, NoScriptError):
+            self._in_a_task(self._carry(group, clicks))
+        else:
+            self._keeping.refused(reply)
+            self._in_a_task(self._put_down(group, clicks))
+
+    async def _carry(self, group: Group, clicks: list[Click]) -> None:
+        """The way of a group where a connection has to be made, or the script sent; or Redis is known to be away."""
         try:
             await self._keeping.in_redis(len(clicks), partial(self._stream.add, clicks))
         except NotInRedis:
-            await self._keeping.on_disk(clicks)
+            await self._put_down(group, clicks)
+        else:
+            self._answer(group, clicks)
+
+    async def _put_down(self, group: Group, clicks: list[Click]) -> None:
+        await self._keeping.on_disk(clicks)
+        self._answer(group, clicks)
+
+    def _answer(self, group: Group, clicks: list[Click]) -> None:
         self._keeping.answered([click.id for click in clicks])
         for _, then in group:
             try:
                 then()
             except Exception:  # one visitor's trouble must not keep the others waiting
                 log.exception("answer.failed")
+        self._travelling -= 1
+        if self._pending and not self._is_gathering:
+            self._gather()
+
+    def _in_a_task(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -40,21 +40,34 @@ class Keeping:
         )
         self._losing = False
 
+    @property
+    def asks_redis(self) -> bool:
+        """False while a failure of Redis is so fresh that clicks go to disk at once."""
+        return self._breaker.allows
+
     async def in_redis(self, clicks: int, commit: Callable[[], Awaitable[T]]) -> T:
         """What Redis replied to a group of so many clicks. `commit` must not wait for ever. Raises NotInRedis."""
-        if not self._breaker.allows:
+        if not self.asks_redis:
             raise NotInRedis
         began = perf_counter()
         try:
             reply = await commit()
         except Exception as error:  # whatever it was, the clicks must go somewhere
-            self._breaker.failed(error)
+            self.refused(error)
             raise NotInRedis from error
-        COMMIT_SECONDS.observe(perf_counter() - began)
+        self.acknowledged(clicks, seconds=perf_counter() - began)
+        return reply
+
+    def acknowledged(self, clicks: int, *, seconds: float) -> None:
+        """Redis took a group of so many clicks."""
+        COMMIT_SECONDS.observe(seconds)
         self._breaker.worked()
         self._in_redis.inc(clicks)
         self._losing = False
-        return reply
+
+    def refused(self, error: Exception) -> None:
+        """Redis did not take a group, as far as is known."""
+        self._breaker.failed(error)
 
     async def on_disk(self, clicks: Sequence[Click]) -> None:
         """Keep a group on disk; what the disk refuses is counted as lost."""

@@ -16,10 +16,14 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import DefaultParser
 from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, ReadOnlyError
 
+Reply = Callable[[Any], None]
+"""Takes a reply, or the exception in place of one. It must not raise."""
+
 
 class Pipeline:
-    """Made again by the next command when the connection is lost. For one event loop. A connection that owes a reply
-    for longer than `patience`, in seconds, is given up: later replies would come too late as well."""
+    """For one event loop. A connection that owes a reply for longer than `patience`, in seconds, is given up: later
+    replies would come too late as well. So is one to a server that turned read-only: after a failover the same address
+    leads to another one."""
 
     def __init__(self, client: Redis, *, patience: float) -> None:
         self._make: Callable[[], Any] = client.connection_pool.make_connection
@@ -27,35 +31,48 @@ class Pipeline:
         self._connecting = asyncio.Lock()
         self._line: _Line | None = None
 
-    async def ask(self, command: bytes) -> Any:
-        """The reply to a packed command. Raises RedisError or OSError; then it may have been carried out or not.
-
-        Whoever stops waiting ends the connection. So does a server that turned read-only: after a failover the same
-        address leads to another one.
-        """
+    def send(self, command: bytes, then: Reply) -> bool:
+        """Send a packed command, and call `then` with its reply, or with the RedisError or OSError in place of one: it
+        may have been carried out or not. Never waits: False where there is no connection, which `ask` makes."""
         line = self._line
         if line is None or line.is_lost:
+            return False
+        line.send(command, then)
+        return True
+
+    async def ask(self, command: bytes) -> Any:
+        """The reply to a packed command. Raises what `send` gives; whoever stops waiting ends the connection."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def then(reply: Any) -> None:
+            if future.done():
+                return
+            if isinstance(reply, Exception):
+                future.set_exception(reply)
+            else:
+                future.set_result(reply)
+
+        while not self.send(command, then):
             async with asyncio.timeout(self._patience):
-                line = await self._connected()
+                await self._connect()
         try:
-            return await line.ask(command)
-        except (asyncio.CancelledError, ReadOnlyError):
-            line.abort("nobody waits for its replies any more")
+            return await future
+        except asyncio.CancelledError:
+            self.close()
             raise
 
     def close(self) -> None:
         """End the connection, whatever it waits for."""
         if self._line is not None:
-            self._line.abort("this end closes it")
+            self._line.abort(ConnectionError("the connection to Redis was closed by this end"))
 
-    async def _connected(self) -> "_Line":
+    async def _connect(self) -> None:
         async with self._connecting:
             if self._line is None or self._line.is_lost:
                 connection = self._make()
                 await connection.connect()
                 writer, connection._writer, connection._reader = connection._writer, None, None
                 self._line = _Line(writer, self._patience)
-            return self._line
 
 
 class Script:
@@ -76,6 +93,11 @@ class Script:
         except NoScriptError:  # a new or emptied server; EVAL keeps the script there
             return await self._pipeline.ask(start + self._by_text + rest)
 
+    def send(self, words: Sequence[bytes], then: Reply) -> bool:
+        """As `Pipeline.send`. A server that does not have the script gives NoScriptError, and has done nothing."""
+        start = b"*%d\r\n" % (2 + len(words))
+        return self._pipeline.send(b"".join((start, self._by_digest, _framed(words))), then)
+
 
 def packed(*words: bytes) -> bytes:
     """A command as Redis reads it."""
@@ -93,45 +115,41 @@ class _Line(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, writer.transport)
         self._patience = patience
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=DefaultParser.parse_error)
-        self._asked: deque[tuple[asyncio.Future[Any], float]] = deque()
+        self._asked: deque[tuple[Reply, float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
         self._transport.set_protocol(self)
         if self._transport.is_closing():
             self.is_lost = True
 
-    def ask(self, command: bytes) -> asyncio.Future[Any]:
-        future: asyncio.Future[Any] = self._loop.create_future()
-        if self.is_lost:
-            future.set_exception(ConnectionError("the connection to Redis was lost"))
-            return future
+    def send(self, command: bytes, then: Reply) -> None:
         due = self._loop.time() + self._patience
-        self._asked.append((future, due))
+        self._asked.append((then, due))
         if self._watch is None:  # one timer for all commands, not one for each
             self._watch = self._loop.call_at(due, self._look)
         self._transport.write(command)
-        return future
 
-    def abort(self, reason: str) -> None:
+    def abort(self, error: Exception) -> None:
+        self.is_lost = True
         self._transport.abort()
-        self._fail(ConnectionError(f"the connection to Redis was given up: {reason}"))
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        while self._asked:
+            self._asked.popleft()[0](error)
 
     def data_received(self, data: bytes) -> None:
         try:
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
-                future, _ = self._asked.popleft()
-                if future.done():
-                    continue
-                if isinstance(reply, Exception):
-                    future.set_exception(reply)
-                else:
-                    future.set_result(reply)
+                self._asked.popleft()[0](reply)
+                if isinstance(reply, ReadOnlyError):
+                    self.abort(reply)
         except (InvalidResponse, IndexError):
-            self.abort("no Redis speaks there")
+            self.abort(ConnectionError("no Redis speaks there"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(ConnectionError(f"the connection to Redis was lost: {exc}"))
+        self.abort(ConnectionError(f"the connection to Redis was lost: {exc}"))
 
     def _look(self) -> None:
         self._watch = None
@@ -145,17 +163,6 @@ class _Line(asyncio.Protocol):
 
     def _give_up(self) -> None:
         if self._asked and self._loop.time() >= self._asked[0][1]:
-            self._transport.abort()
-            self._fail(TimeoutError(f"no reply in {self._patience} s"))
+            self.abort(TimeoutError(f"no reply in {self._patience} s"))
         elif self._watch is None:
             self._look()
-
-    def _fail(self, error: Exception) -> None:
-        self.is_lost = True
-        if self._watch is not None:
-            self._watch.cancel()
-            self._watch = None
-        while self._asked:
-            future, _ = self._asked.popleft()
-            if not future.done():
-                future.set_exception(error)

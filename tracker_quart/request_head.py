@@ -151,7 +151,7 @@ class _Fields(dict[bytes, tuple[str, str]]):
 
 
 def _remember(known: dict[bytes, T], line: bytes, meaning: T) -> None:
-    """Many lines never come back, such as cookies. A full memory is emptied, and what does come back is soon there again:
+    """Many lines never come back, such as cookies. A full memory is emptied, and what does come back is soon there:
     that costs less than to know of each line when it came last."""
     if len(line) <= _LONGEST_REMEMBERED:
         if len(known) >= _REMEMBERED:

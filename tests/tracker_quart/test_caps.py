@@ -285,12 +285,12 @@ async def test_it_holds_a_bounded_number(
     make: Make, redis_url: str, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(caps, "MOST_PENDING", 10)
-    asked, lost = make(redis_url), CLICKS.labels("lost")._value.get()
+    asked, lost = make(redis_url), CLICKS.labels("lost").value
     futures = [asked.submit(click(cap=1)) for _ in range(15)]
     assert [future.done() for future in futures] == [False] * 10 + [True] * 5
     await asked.close()
     assert [await future for future in futures] == [True, *[False] * 9, *[True] * 5]
-    assert CLICKS.labels("lost")._value.get() - lost == 5
+    assert CLICKS.labels("lost").value - lost == 5
     assert len(publisher.clicks()) == 10
 
 

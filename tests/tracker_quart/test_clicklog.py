@@ -100,9 +100,9 @@ async def test_it_lets_visitors_go_when_even_the_disk_refuses(tmp_path: Path) ->
     spool = Spool(tmp_path / "file" / "spool", limit_bytes=1 << 20)
     client = make_client("unix:///nowhere/valkey.sock")
     log = ClickLog(stream=ClickStream(Pipeline(client, patience=LIMIT_S)), keeping=kept_by(spool))
-    lost = CLICKS.labels("lost")._value.get()
+    lost = CLICKS.labels("lost").value
     await asyncio.gather(*(log.submit(click()) for _ in range(20)))
-    assert CLICKS.labels("lost")._value.get() - lost == 20
+    assert CLICKS.labels("lost").value - lost == 20
     await spool.close()
     await client.aclose()
 
