@@ -1,8 +1,9 @@
 """Leads the visitor of a link: the decision, the address with everything in it, the click, and the answer."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
+
+from msgspec.structs import replace
 
 from core.contracts import click_event
 from core.contracts.click_event import ClickEvent
@@ -14,7 +15,7 @@ from core.domain.decide import UNKNOWN, Decision, Targeted, decide
 from core.domain.destination import Resolved, is_plain, resolve, source_of
 from core.domain.facts import Facts
 from core.domain.ranges import Ranges
-from tracker_quart.answers import Answer, redirect_to
+from tracker_quart.answers import Answer, lasting_redirect, redirect_to
 from tracker_quart.app_page import AppPage
 from tracker_quart.caps import capped_click
 from tracker_quart.click_ids import ClickIds
@@ -97,7 +98,11 @@ class Guide:
             utm=utm,
             app="" if way is None else way.system,
         )
-        led = replace(decision, url=url) if decision.url is not url else decision
+        led = decision
+        if url is not decision.url:
+            led = replace(decision, url=url)
+        elif page is None:
+            page = lasting_redirect(url, decision.status, link.no_referrer)
         if decision.if_capped is not None:
             return self._counted(visit, domain, link, led, event, page)
         return self._answered(visit, domain, link, led, Click(click_id, click_event.encode(event)), page)
@@ -182,17 +187,17 @@ class Guide:
 
     def _facts(self, visit: Visit, link: LinkSnapshot, now_ms: int, door_bot: str, returning: bool) -> Facts:
         return Facts(
-            link_id=link.link_id,
-            now_ms=now_ms,
-            ip=visit.ip,
-            user_agent=visit.user_agent,
-            query=visit.query,
-            referrer=visit.referrer,
-            host=visit.host,
-            language=visit.language,
-            door_bot=door_bot,
-            returning=returning,
-            country_of=self._country_of,
+            link.link_id,
+            now_ms,
+            visit.ip,
+            visit.user_agent,
+            visit.query,
+            visit.referrer,
+            visit.host,
+            visit.language,
+            door_bot,
+            returning,
+            self._country_of,
         )
 
 

@@ -1,9 +1,9 @@
 """What a visitor of a short link is answered: an ordered list of named steps, the first that decides wins."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 
-from msgspec import structs
+import msgspec
+from msgspec.structs import replace
 
 from core.contracts import click_event, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
@@ -17,8 +17,7 @@ UNKNOWN = "unknown"
 FOUND = 302
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """The answer's status and why. `url` is set for a redirect; `outcome` is one of click_event.OUTCOMES or UNKNOWN;
     `rule` and `variant` are the ids of what chose the destination, 0 for none. A redirect to a fallback keeps the
     outcome that led to it: it is not counted as a click. With `if_capped` the answer hangs on a count that is kept
@@ -32,8 +31,7 @@ class Decision:
     if_capped: "Decision | None" = None
 
 
-@dataclass(frozen=True, slots=True)
-class Targeted:
+class Targeted(msgspec.Struct, frozen=True, gc=False):
     """What a link with rules or a split needs to decide: both, compiled, and whom they are asked about."""
 
     plan: Plan
@@ -123,7 +121,7 @@ STEPS: tuple[Step, ...] = (known, active, started, unexpired, password, rule, va
 def opened(link: LinkSnapshot) -> LinkSnapshot:
     """The link as it is for a visitor who has given its password."""
     state = link_snapshot.LIVE if link.state == link_snapshot.LOCKED else link.state
-    return structs.replace(link, state=state, password_hash="")
+    return replace(link, state=state, password_hash="")
 
 
 def _elsewhere(status: int, outcome: str, url: str) -> Decision:
@@ -136,4 +134,4 @@ def _elsewhere(status: int, outcome: str, url: str) -> Decision:
 def _led(link: LinkSnapshot, choice: Choice | None) -> Decision | None:
     if choice is None:
         return None
-    return Decision(link.status, click_event.REDIRECT, choice.url, rule=choice.rule, variant=choice.variant)
+    return Decision(link.status, click_event.REDIRECT, choice.url, choice.rule, choice.variant)

@@ -18,19 +18,19 @@ class Split:
     address again, and with it a visitor keeps the variant. Nothing that `choose` computes is to be kept."""
 
     def __init__(self, variants: Sequence[Variant], *, key: bytes) -> None:
-        self._keyed = blake2b(digest_size=32, key=key)
+        self._keyed = blake2b(digest_size=16, key=key)
         self._variants = tuple(
             (variant, variant.id.to_bytes(8, "big"), 1.0 / variant.weight) for variant in variants
         )
 
     def choose(self, *, link_id: int, ip: str, user_agent: str) -> Variant:
-        """The variant of this visitor. About 1 us, and 1 us more for each variant."""
+        """The variant of this visitor. About 1 us, and 0.6 us more for each variant."""
         keyed = self._keyed.copy()
         keyed.update(f"{link_id}|{ip}|{user_agent}".encode("utf-8", "replace"))
         visitor = keyed.digest()
         best, lowest = self._variants[0][0], float("inf")
         for variant, name, share in self._variants:
-            drawn = int.from_bytes(blake2b(name, digest_size=8, key=visitor).digest(), "big")
+            drawn = int.from_bytes(blake2b(visitor + name, digest_size=8).digest(), "big")
             score = -log(((drawn >> 11) + 0.5) / _STEPS) * share
             if score < lowest:
                 best, lowest = variant, score

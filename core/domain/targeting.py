@@ -5,9 +5,10 @@ a zone that this machine does not know) makes its rule match nobody: leading a v
 is worse than the link's own destination.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
+
+import msgspec
 
 from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule
 from core.domain import conditions
@@ -17,9 +18,11 @@ from core.domain.split import Split
 
 Test = Callable[[Facts], bool]
 
+_REMEMBERED = 32_768
+"""How often what browsers and origins mean for rules is remembered, in all: some 7 MB at most."""
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+
+class Choice(msgspec.Struct, frozen=True, gc=False):
     """Where a visitor is led, and what chose it; 0 for none."""
 
     url: str
@@ -33,21 +36,24 @@ class Plan:
     def __init__(self, link: LinkSnapshot) -> None:
         compiled = (_compile(rule, key=link.split_key) for rule in link.rules)
         self._rules = tuple(rule for rule in compiled if rule is not None)
+        self._all = (1 << len(self._rules)) - 1
+        self._parts = tuple(_parts_of(self._rules))
         self.asks_returning = bool(link.split_key) and any(map(asks_returning, link.rules))
         """True when a rule wants to know who was here before; nobody can be told apart without a key."""
         self._split = Split(link.split, key=link.split_key) if link.split else None
 
     def by_rule(self, facts: Facts) -> Choice | None:
         """What the first rule that matches leads to."""
-        for rule in self._rules:
-            for test in rule.tests:  # half the price of all() with a generator
-                if not test(facts):
-                    break
-            else:
-                if rule.split is None:
-                    return Choice(rule.url, rule=rule.id)
-                return _chosen(rule.split, facts, rule=rule.id)
-        return None
+        left = self._all  # a bit for each rule that may still be the one
+        for part in self._parts:
+            if left & part.bits:
+                left &= part.left(facts)
+        if not left:
+            return None
+        rule = self._rules[(left & -left).bit_length() - 1]
+        if rule.split is None:
+            return Choice(rule.url, rule.id)
+        return _chosen(rule.split, facts, rule=rule.id)
 
     def by_split(self, facts: Facts) -> Choice | None:
         """What the link's own split leads to."""
@@ -64,25 +70,117 @@ def plan_of(link: LinkSnapshot) -> Plan | None:
     return Plan(link) if link.rules or link.split else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Compiled:
+class _Compiled(msgspec.Struct, frozen=True):
     id: int
-    tests: tuple[Test, ...]
+    tests: tuple[tuple[str, Test], ...]
+    """Each with the kind of its condition."""
     url: str
     split: Split | None
 
 
 def _compile(rule: Rule, *, key: bytes) -> _Compiled | None:
     try:
-        tests = tuple(_test(condition) for condition in rule.conditions)
+        tests = tuple((condition.kind, _test(condition)) for condition in rule.conditions)
     except (ValueError, KeyError):
         return None
     return _Compiled(rule.id, tests, rule.url, Split(rule.split, key=key) if rule.split else None)
 
 
+class _Part:
+    """The conditions on one kind of facts, of all rules. `bits` are the rules that have any."""
+
+    def __init__(self, tests: Iterable[tuple[int, Test]]) -> None:
+        self._tests = tuple(tests)
+        self.bits = 0
+        for bit, _ in self._tests:
+            self.bits |= bit
+
+    def left(self, facts: Facts) -> int:
+        """The rules that these conditions leave: all bits but those of rules of which one does not hold."""
+        gone = 0
+        for bit, test in self._tests:
+            if not (gone & bit or test(facts)):
+                gone |= bit
+        return ~gone
+
+
+class _Repeated(_Part):
+    """Of facts that come again and again, with other visitors: what they leave is remembered. `key_of` gives what the
+    conditions look at; None for what will not come again."""
+
+    def __init__(
+        self, tests: Iterable[tuple[int, Test]], *, key_of: Callable[["_Part", Facts], Hashable | None]
+    ) -> None:
+        super().__init__(tests)
+        self._key_of = key_of
+
+    def left(self, facts: Facts) -> int:
+        key = self._key_of(self, facts)
+        left = _LEFT.get(key)
+        if left is None:
+            left = super().left(facts)
+            if key is not None:
+                if len(_LEFT) >= _REMEMBERED:
+                    _LEFT.clear()
+                _LEFT[key] = left
+        return left
+
+
+class _Clock(_Part):
+    """What windows leave, remembered for the second at hand: a zone's clock costs more than all else here."""
+
+    _second = -1
+    _left = 0
+
+    def left(self, facts: Facts) -> int:
+        second = facts.now_ms // 1000
+        if second != self._second:
+            self._left, self._second = super().left(facts), second
+        return self._left
+
+
+_LEFT: dict[Hashable, int] = {}
+
+
+def _parts_of(rules: Iterable[_Compiled]) -> Iterable[_Part]:
+    """The parts that rules need, those that cost most last: they are only asked while it matters."""
+    by_kind: dict[str, list[tuple[int, Test]]] = {}
+    for place, rule in enumerate(rules):
+        for kind, test in rule.tests:
+            by_kind.setdefault(kind, []).append((1 << place, test))
+    for kinds, make in _PARTS:
+        tests = [test for kind in kinds for test in by_kind.get(kind, ())]
+        if tests:
+            yield make(tests)
+
+
+def _browsers(tests: list[tuple[int, Test]]) -> _Part:
+    return _Repeated(tests, key_of=lambda part, facts: (part, facts.user_agent, facts.accept_language))
+
+
+def _origins(tests: list[tuple[int, Test]]) -> _Part:
+    """A query that there is is nearly always another one: ids of clicks stand in it."""
+    return _Repeated(
+        tests,
+        key_of=lambda part, facts: (
+            None if facts.query else (part, facts.referrer, facts.host, facts.door_bot)
+        ),
+    )
+
+
+_PARTS: tuple[tuple[tuple[str, ...], Callable[[list[tuple[int, Test]]], _Part]], ...] = (
+    ((conditions.DEVICE, conditions.OS, conditions.BROWSER, conditions.LANGUAGE), _browsers),
+    ((conditions.QUERY, conditions.REFERRER, conditions.ROBOT), _origins),
+    ((conditions.TIME,), _Clock),
+    ((conditions.RETURNING, conditions.DATE), _Part),
+    ((conditions.IP,), _Part),
+    ((conditions.COUNTRY,), _Part),
+)
+
+
 def _chosen(split: Split, facts: Facts, *, rule: int = 0) -> Choice:
     variant = split.choose(link_id=facts.link_id, ip=facts.ip, user_agent=facts.user_agent)
-    return Choice(variant.url, rule=rule, variant=variant.id)
+    return Choice(variant.url, rule, variant.id)
 
 
 def _test(condition: Condition) -> Test:
@@ -132,7 +230,14 @@ def _referrer(condition: Condition) -> Test:
 def _date(condition: Condition) -> Test:
     zone = zone_of(condition.zone)
     ranges = tuple(range_of(value, zone) for value in condition.values)
-    return lambda facts: any(start <= facts.now_ms < end for start, end in ranges)
+
+    def holds(facts: Facts) -> bool:
+        for start, end in ranges:  # noqa: SIM110 (any() with a generator costs twice as much)
+            if start <= facts.now_ms < end:
+                return True
+        return False
+
+    return holds
 
 
 def _time(condition: Condition) -> Test:
@@ -160,7 +265,10 @@ def _ip(condition: Condition) -> Test:
 
     def holds(facts: Facts) -> bool:
         family, number = facts.address
-        return any(family == version and first <= number <= last for version, first, last in ranges)
+        for version, first, last in ranges:  # noqa: SIM110 (any() with a generator costs twice as much)
+            if first <= number <= last and family == version:
+                return True
+        return False
 
     return holds
 

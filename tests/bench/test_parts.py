@@ -113,7 +113,7 @@ def test_it_asks_every_kind_of_condition_and_no_visitor_matches_but_the_last_rul
             user_agent=headers["user-agent"],
             referrer=headers.get("referer", ""),
             host=headers["host"],
-            language=headers["accept-language"],
+            accept_language=headers["accept-language"],
             country_of=lambda ip: "BR",
         )
         choice = plan.by_rule(facts)
