@@ -7,7 +7,7 @@ import msgspec
 from core.contracts import link_snapshot
 from core.contracts.link_snapshot import LIVE, LinkSnapshot
 from core.contracts.snapshot import revision_of
-from core.domain.decide import opened
+from core.domain.decide import STEPS, Step, opened, steps_of
 from core.domain.destination import is_plain
 from core.domain.targeting import Plan, plan_of
 from tracker_quart.answers import Answer, lasting_redirect
@@ -40,11 +40,12 @@ _NOTHING_SET = {
 
 
 class Compiled(msgspec.Struct, frozen=True, gc=False):
-    """A link. `plan` is None without rules and split; `answer` is what each visitor without a query gets, None where
-    that has to be decided."""
+    """A link. `plan` is None without rules and split; `steps` are those that can decide about it; `answer` is what each
+    visitor without a query gets, None where that has to be decided."""
 
     link: LinkSnapshot
     revision: int
+    steps: tuple[Step, ...]
     plan: Plan | None
     answer: Answer | None
 
@@ -55,12 +56,13 @@ def compile_link(framed: bytes) -> Compiled:
     answer = None
     if link.state == LIVE and is_plain(link.url) and leads_everybody_alike(link):
         answer = lasting_redirect(link.url, link.status, link.no_referrer)
-    return Compiled(link, revision_of(framed), plan_of(link), answer)
+    return Compiled(link, revision_of(framed), steps_of(link), plan_of(link), answer)
 
 
 def without_password(compiled: Compiled) -> Compiled:
     """The link as it is for a visitor who has given its password. The same revision: it is the same link."""
-    return Compiled(opened(compiled.link), compiled.revision, compiled.plan, None)
+    link = opened(compiled.link)
+    return Compiled(link, compiled.revision, steps_of(link), compiled.plan, None)
 
 
 def leads_everybody_alike(link: LinkSnapshot) -> bool:
@@ -72,4 +74,4 @@ def leads_everybody_alike(link: LinkSnapshot) -> bool:
 
 # The few that everybody visits stay decoded: their bytes are the entry's, whose hash Python keeps.
 compiled_of = lru_cache(maxsize=_DECODED)(compile_link)
-NOBODYS = Compiled(LinkSnapshot(), 0, None, None)
+NOBODYS = Compiled(LinkSnapshot(), 0, STEPS, None, None)

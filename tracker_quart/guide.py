@@ -67,8 +67,8 @@ class Guide:
             may_return = plan.asks_returning and returning is None and not door_bot and visit.ip != ""
             if may_return and decide(link, domain=domain, now_ms=now_ms).outcome == click_event.REDIRECT:
                 return Unsure(name_of(visit, link), partial(self.lead, visit, domain, compiled))
-            targeted = Targeted(plan, self._facts(visit, link, now_ms, door_bot, bool(returning)))
-        decision = decide(link, domain=domain, now_ms=now_ms, targeted=targeted)
+            targeted = Targeted(plan, self._facts(visit, now_ms, door_bot, bool(returning)))
+        decision = decide(link, domain=domain, now_ms=now_ms, targeted=targeted, steps=compiled.steps)
         if decision.outcome == UNKNOWN:
             return self._replies.unknown(visit, domain)
         source = source_of(visit.query, domain.source_param) if visit.query else ""
@@ -185,9 +185,8 @@ class Guide:
             value_of=values,
         )
 
-    def _facts(self, visit: Visit, link: LinkSnapshot, now_ms: int, door_bot: str, returning: bool) -> Facts:
+    def _facts(self, visit: Visit, now_ms: int, door_bot: str, returning: bool) -> Facts:
         return Facts(
-            link.link_id,
             now_ms,
             visit.ip,
             visit.user_agent,

@@ -238,7 +238,7 @@ def _nothing(value: str) -> str:
 
 
 def _instant(text: str, zone: ZoneInfo) -> float:
-    """A date (its midnight) or a date with a time; one without an offset is in `zone`."""
+    """A date (its midnight) or a date with a time, to the second; one without an offset is in `zone`."""
     try:
         if len(text) == len("2026-11-27"):
             at = datetime.combine(date.fromisoformat(text), datetime.min.time(), zone)
@@ -246,7 +246,7 @@ def _instant(text: str, zone: ZoneInfo) -> float:
             at = datetime.fromisoformat(text)
             at = at.replace(tzinfo=zone) if at.tzinfo is None else at
         if 2000 <= at.year < 2200:
-            return at.timestamp() * 1000
+            return at.replace(microsecond=0).timestamp() * 1000
     except ValueError:
         pass
     raise ValueError("Write a date such as 2026-11-27 or 2026-11-27T09:00.")

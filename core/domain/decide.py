@@ -44,17 +44,37 @@ a link with rules or a split needs."""
 
 
 def decide(
-    link: LinkSnapshot, *, domain: DomainSnapshot, now_ms: int, targeted: Targeted | None = None
+    link: LinkSnapshot,
+    *,
+    domain: DomainSnapshot,
+    now_ms: int,
+    targeted: Targeted | None = None,
+    steps: tuple[Step, ...] | None = None,
 ) -> Decision:
-    """Walk STEPS; a link that none of them holds back redirects to its destination; then `cap`. `now_ms` is the click's
-    own time, in ms since 1970; `targeted` is None for a link without rules and split."""
-    for step in STEPS:
+    """Walk the steps; a link that none of them holds back redirects to its destination; then `cap`. `now_ms` is the
+    click's own time, in ms since 1970; `targeted` is None for a link without rules and split; `steps` are STEPS, or as
+    many as `steps_of` gives."""
+    for step in STEPS if steps is None else steps:
         decision = step(link, domain, now_ms, targeted)
         if decision is not None:
             break
     else:
-        decision = Decision(status=link.status, outcome=click_event.REDIRECT, url=link.url)
+        decision = Decision(link.status, click_event.REDIRECT, link.url)
     return cap(decision, link, domain) if link.click_cap else decision
+
+
+def steps_of(link: LinkSnapshot) -> tuple[Step, ...]:
+    """Those of STEPS that can decide about a link, whoever comes, and whenever."""
+    may_decide: dict[Step, bool] = {
+        known: link.is_tombstone,
+        active: link.state != link_snapshot.LIVE,
+        started: link.starts_ms is not None,
+        unexpired: link.expires_ms is not None,
+        password: bool(link.password_hash),
+        rule: bool(link.rules),
+        variant: bool(link.split),
+    }
+    return tuple(step for step in STEPS if may_decide[step])
 
 
 def known(link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, _: Targeted | None) -> Decision | None:

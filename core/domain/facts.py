@@ -21,7 +21,6 @@ class Facts(msgspec.Struct, gc=False):
 
     Plain properties, not cached ones: those take a lock on Python 3.11, which costs more than most facts."""
 
-    link_id: int
     now_ms: int
     ip: str = ""
     user_agent: str = ""

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import msgspec
 
-from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule
+from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
 from core.domain import conditions
 from core.domain.conditions import network_of, range_of, window_of, zone_of
 from core.domain.facts import Facts
@@ -34,13 +34,13 @@ class Plan:
     """What a link's rules and split lead to. Only for links that have any."""
 
     def __init__(self, link: LinkSnapshot) -> None:
-        compiled = (_compile(rule, key=link.split_key) for rule in link.rules)
+        compiled = (_compile(link, rule) for rule in link.rules)
         self._rules = tuple(rule for rule in compiled if rule is not None)
         self._all = (1 << len(self._rules)) - 1
         self._parts = tuple(_parts_of(self._rules))
         self.asks_returning = bool(link.split_key) and any(map(asks_returning, link.rules))
         """True when a rule wants to know who was here before; nobody can be told apart without a key."""
-        self._split = Split(link.split, key=link.split_key) if link.split else None
+        self._split = _split(link, link.split)
 
     def by_rule(self, facts: Facts) -> Choice | None:
         """What the first rule that matches leads to."""
@@ -78,12 +78,16 @@ class _Compiled(msgspec.Struct, frozen=True):
     split: Split | None
 
 
-def _compile(rule: Rule, *, key: bytes) -> _Compiled | None:
+def _compile(link: LinkSnapshot, rule: Rule) -> _Compiled | None:
     try:
         tests = tuple((condition.kind, _test(condition)) for condition in rule.conditions)
     except (ValueError, KeyError):
         return None
-    return _Compiled(rule.id, tests, rule.url, Split(rule.split, key=key) if rule.split else None)
+    return _Compiled(rule.id, tests, rule.url, _split(link, rule.split))
+
+
+def _split(link: LinkSnapshot, variants: tuple[Variant, ...]) -> Split | None:
+    return Split(variants, link_id=link.link_id, key=link.split_key) if variants else None
 
 
 class _Part:
@@ -127,7 +131,8 @@ class _Repeated(_Part):
 
 
 class _Clock(_Part):
-    """What windows leave, remembered for the second at hand: a zone's clock costs more than all else here."""
+    """What dates and windows leave, remembered for the second at hand: a zone's clock costs more than all else here.
+    All of them begin and end with a second."""
 
     _second = -1
     _left = 0
@@ -171,15 +176,15 @@ def _origins(tests: list[tuple[int, Test]]) -> _Part:
 _PARTS: tuple[tuple[tuple[str, ...], Callable[[list[tuple[int, Test]]], _Part]], ...] = (
     ((conditions.DEVICE, conditions.OS, conditions.BROWSER, conditions.LANGUAGE), _browsers),
     ((conditions.QUERY, conditions.REFERRER, conditions.ROBOT), _origins),
-    ((conditions.TIME,), _Clock),
-    ((conditions.RETURNING, conditions.DATE), _Part),
+    ((conditions.DATE, conditions.TIME), _Clock),
+    ((conditions.RETURNING,), _Part),
     ((conditions.IP,), _Part),
     ((conditions.COUNTRY,), _Part),
 )
 
 
 def _chosen(split: Split, facts: Facts, *, rule: int = 0) -> Choice:
-    variant = split.choose(link_id=facts.link_id, ip=facts.ip, user_agent=facts.user_agent)
+    variant = split.choose(ip=facts.ip, user_agent=facts.user_agent)
     return Choice(variant.url, rule, variant.id)
 
 

@@ -107,7 +107,6 @@ def test_it_asks_every_kind_of_condition_and_no_visitor_matches_but_the_last_rul
     met = Counter()
     for headers in map(headers_of, some(2000)):
         facts = Facts(
-            link_id=2,
             now_ms=1_795_000_000_000,
             ip=headers["x-forwarded-for"],
             user_agent=headers["user-agent"],

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
-from core.domain.decide import STEPS, Decision, Targeted, decide, opened
+from core.domain.decide import STEPS, Decision, Targeted, decide, opened, steps_of
 from core.domain.facts import Facts
 from core.domain.targeting import plan_of
 
@@ -120,7 +120,7 @@ def test_it_asks_for_the_password_before_any_rule() -> None:
     link = LinkSnapshot(link_id=7, state="locked", url=URL, rules=(rule,), password_hash=SECRET)
     plan = plan_of(link)
     assert plan is not None
-    robot = Targeted(plan, Facts(link_id=7, now_ms=NOW, door_bot="agent"))
+    robot = Targeted(plan, Facts(now_ms=NOW, door_bot="agent"))
     assert decide(link, domain=PLAIN, now_ms=NOW, targeted=robot) == Decision(423, "locked")
     assert decide(opened(link), domain=PLAIN, now_ms=NOW, targeted=robot) == Decision(
         302, "redirect", OVER, rule=3
@@ -178,7 +178,7 @@ def test_it_caps_rules_and_splits_too() -> None:
     plan = plan_of(link)
     assert plan is not None
     for door_bot, led in (("agent", (OVER, 3, 0)), ("", (PARKED, 0, 5))):
-        facts = Facts(link_id=7, now_ms=NOW, ip="192.0.2.7", user_agent="x", door_bot=door_bot)
+        facts = Facts(now_ms=NOW, ip="192.0.2.7", user_agent="x", door_bot=door_bot)
         decision = decide(link, domain=PLAIN, now_ms=NOW, targeted=Targeted(plan, facts))
         assert (decision.url, decision.rule, decision.variant) == led
         assert decision.if_capped == Decision(410, "capped")
@@ -198,6 +198,8 @@ _ms = st.none() | st.integers(-10, 10)
         fallback_url=st.sampled_from(["", OVER]),
         status=st.sampled_from([302, 307]),
         password_hash=st.sampled_from(["", SECRET]),
+        rules=st.sampled_from([(), (Rule(id=3, conditions=(Condition("robot"),), url=URL),)]),
+        split=st.sampled_from([(), (Variant(id=5, url=URL),)]),
     ),
     domain=st.sampled_from([PLAIN, PARKING]),
     now_ms=st.integers(-11, 11),
@@ -205,10 +207,14 @@ _ms = st.none() | st.integers(-10, 10)
 def test_it_leads_to_the_destination_only_live_and_in_time(
     link: LinkSnapshot, domain: DomainSnapshot, now_ms: int
 ) -> None:
-    decision = decide(link, domain=domain, now_ms=now_ms)
+    plan = plan_of(link)
+    targeted = None if plan is None else Targeted(plan, Facts(now_ms, door_bot="agent"))
+    decision = decide(link, domain=domain, now_ms=now_ms, targeted=targeted)
     in_time = (link.starts_ms is None or link.starts_ms <= now_ms) and (
         link.expires_ms is None or now_ms < link.expires_ms
     )
     leads = link.link_id > 0 and link.state == "live" and in_time and not link.password_hash
     assert (decision.outcome == "redirect") == (decision.url == URL) == leads
     assert (decision.status in (302, 307)) == bool(decision.url)
+    steps = steps_of(link)
+    assert decide(link, domain=domain, now_ms=now_ms, targeted=targeted, steps=steps) == decision

@@ -16,14 +16,13 @@ VISITORS = [
 ]
 
 
-def split_of(*weights: int, key: bytes = KEY, first_id: int = 1) -> Split:
-    return Split(
-        [Variant(id=first_id + place, weight=weight) for place, weight in enumerate(weights)], key=key
-    )
+def split_of(*weights: int, key: bytes = KEY, link_id: int = 7) -> Split:
+    variants = [Variant(id=1 + place, weight=weight) for place, weight in enumerate(weights)]
+    return Split(variants, link_id=link_id, key=key)
 
 
-def dealt(split: Split, *, link_id: int = 7) -> list[int]:
-    return [split.choose(link_id=link_id, ip=ip, user_agent=agent).id for ip, agent in VISITORS]
+def dealt(split: Split) -> list[int]:
+    return [split.choose(ip=ip, user_agent=agent).id for ip, agent in VISITORS]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +42,7 @@ def test_it_deals_visitors_out_by_weight(weights: tuple[int, ...], key: bytes) -
 def test_it_gives_a_visitor_the_same_variant_in_any_order() -> None:
     variants = [Variant(id=number, weight=number) for number in (3, 1, 2)]
     shuffled = random.Random(4).sample(variants, k=3)
-    assert dealt(Split(variants, key=KEY)) == dealt(Split(shuffled, key=KEY))
+    assert dealt(Split(variants, link_id=7, key=KEY)) == dealt(Split(shuffled, link_id=7, key=KEY))
 
 
 def test_it_deals_anew_by_another_key_and_another_link() -> None:
@@ -51,7 +50,7 @@ def test_it_deals_anew_by_another_key_and_another_link() -> None:
         a == b for a, b in zip(dealt(split_of(1, 1)), dealt(split_of(1, 1, key=b"x" * 16)), strict=True)
     )
     assert 0.48 < same / len(VISITORS) < 0.52
-    same = sum(a == b for a, b in zip(dealt(split_of(1, 1)), dealt(split_of(1, 1), link_id=8), strict=True))
+    same = sum(a == b for a, b in zip(dealt(split_of(1, 1)), dealt(split_of(1, 1, link_id=8)), strict=True))
     assert 0.48 < same / len(VISITORS) < 0.52
 
 
@@ -83,7 +82,7 @@ def test_it_only_ever_moves_to_what_grew_or_from_what_shrank(
 ) -> None:
     place %= len(weights)
     changed = [*weights[:place], weight, *weights[place + 1 :]]
-    before = split_of(*weights).choose(link_id=7, ip=ip, user_agent=agent)
-    after = split_of(*changed).choose(link_id=7, ip=ip, user_agent=agent)
+    before = split_of(*weights).choose(ip=ip, user_agent=agent)
+    after = split_of(*changed).choose(ip=ip, user_agent=agent)
     if before.id != after.id:
         assert (after if weight > weights[place] else before).id == place + 1

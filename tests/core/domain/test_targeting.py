@@ -31,7 +31,7 @@ def at(text: str, zone: str = "UTC") -> int:
 
 
 def facts(**fields: Any) -> Facts:
-    known = {"link_id": 7, "now_ms": at("2026-11-27T12:00"), "ip": "203.0.113.9", "user_agent": ANDROID}
+    known = {"now_ms": at("2026-11-27T12:00"), "ip": "203.0.113.9", "user_agent": ANDROID}
     return Facts(**{**known, "country_of": lambda ip: COUNTRIES.get(ip, ""), **fields})
 
 
