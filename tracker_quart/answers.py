@@ -22,7 +22,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     head: bytes = b""
 
 
-def redirect_to(url: str, *, status: int, no_referrer: bool = False) -> Answer:
+def redirect_to(url: str, status: int, no_referrer: bool = False) -> Answer:
     """A redirect. `url` is printable ASCII."""
     headers = _NO_REFERRER if no_referrer else _REDIRECT_HEADERS
     return Answer(status, (("location", url), *headers))
@@ -37,5 +37,5 @@ def head_of(answer: Answer) -> bytes:
 @lru_cache(maxsize=4096)
 def lasting_redirect(url: str, status: int, no_referrer: bool) -> Answer:
     """As `redirect_to`, with its head, for an address that many visitors are led to."""
-    answer = redirect_to(url, status=status, no_referrer=no_referrer)
+    answer = redirect_to(url, status, no_referrer)
     return msgspec.structs.replace(answer, head=head_of(answer))

@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from functools import partial
 
-from msgspec.structs import replace
-
 from core.contracts import click_event
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
@@ -73,75 +71,67 @@ class Guide:
             return self._replies.unknown(visit, domain)
         source = source_of(visit.query, domain.source_param) if visit.query else ""
         if decision.outcome != click_event.REDIRECT:
-            event = _event(click_id, visit, compiled, decision.outcome, door_bot, source=source, utm=None)
-            return self._answered(visit, domain, link, decision, Click(click_id, click_event.encode(event)))
-        url, utm, way, page = decision.url, "", None, None
+            event = _event(click_id, visit, compiled, decision.outcome, door_bot, 0, 0, source, None)
+            return self._held_back(
+                visit, domain, link, decision, Click(click_id, click_event.encode(event)), b""
+            )
+        url, rule, variant = decision.url, decision.rule, decision.variant
+        utm, app, answer = "", "", None
         if visit.query or link.click_id_param or not is_plain(url):
             url, utm = self._resolved(url, visit, domain, link, click_id, source)
-        if link.apps is not None and not (door_bot or decision.rule):
+        if link.apps is not None and not (door_bot or rule):
             way = way_of(link.apps, visit.user_agent)
-        if way is not None:
-            app_url, app_utm = self._resolved(way.url, visit, domain, link, click_id, source)
-            if way.is_web:
-                decision, url, utm = replace(decision, variant=0), app_url, app_utm
-            else:
-                url, page = self._into_app(visit, domain, way, app_url, url)
+            if way is not None:
+                app = way.system
+                app_url, app_utm = self._resolved(way.url, visit, domain, link, click_id, source)
+                if way.is_web:
+                    url, variant, utm = app_url, 0, app_utm
+                else:
+                    url, answer = self._into_app(visit, domain, way, app_url, url)
+        if answer is None:
+            redirect = lasting_redirect if url is decision.url else redirect_to
+            answer = redirect(url, decision.status, link.no_referrer)
         event = _event(
-            click_id,
-            visit,
-            compiled,
-            click_event.REDIRECT,
-            door_bot,
-            rule=decision.rule,
-            variant=decision.variant,
-            source=source,
-            utm=utm,
-            app="" if way is None else way.system,
+            click_id, visit, compiled, click_event.REDIRECT, door_bot, rule, variant, source, utm, app
         )
-        led = decision
-        if url is not decision.url:
-            led = replace(decision, url=url)
-        elif page is None:
-            page = lasting_redirect(url, decision.status, link.no_referrer)
         if decision.if_capped is not None:
-            return self._counted(visit, domain, link, led, event, page)
-        return self._answered(visit, domain, link, led, Click(click_id, click_event.encode(event)), page)
+            return self._counted(visit, domain, link, event, answer, decision.if_capped)
+        self._redirected.inc()
+        return Prepared(answer, Click(click_id, click_event.encode(event)))
 
     def _counted(
         self,
         visit: Visit,
         domain: DomainSnapshot,
         link: LinkSnapshot,
-        led: Decision,
         event: ClickEvent,
-        page: Answer | None,
+        answer: Answer,
+        over: Decision,
     ) -> Counted:
         """The answer once a cap's count is known: what was decided, or what is answered beyond the cap."""
-        over = led.if_capped
-        assert over is not None
-        kept = event.id
 
         def then(is_led: bool) -> Prepared:
-            if is_led:
-                return self._answered(visit, domain, link, led, None, page, kept)
-            return self._answered(visit, domain, link, over, None, None, kept)
+            if not is_led:
+                return self._held_back(visit, domain, link, over, None, event.id)
+            self._redirected.inc()
+            return Prepared(answer, None, click_event.REDIRECT, event.id)
 
         return Counted(capped_click(event, cap=link.click_cap, over=over), then)
 
-    def _answered(
+    def _held_back(
         self,
         visit: Visit,
         domain: DomainSnapshot,
         link: LinkSnapshot,
         decision: Decision,
         click: Click | None,
-        page: Answer | None = None,
-        kept: bytes = b"",
+        kept: bytes,
     ) -> Prepared:
+        """What a link answers in place of leading on: a fallback, or a page."""
         if not decision.url:
             return self._replies.page(visit, decision.outcome, domain, click, kept)
         self._replies.answered[decision.outcome].inc()
-        answer = page or redirect_to(decision.url, status=decision.status, no_referrer=link.no_referrer)
+        answer = redirect_to(decision.url, decision.status, link.no_referrer)
         return Prepared(answer, click, decision.outcome, kept)
 
     def _into_app(
@@ -206,7 +196,6 @@ def _event(
     compiled: Compiled,
     outcome: str,
     door_bot: str,
-    *,
     rule: int = 0,
     variant: int = 0,
     source: str = "",

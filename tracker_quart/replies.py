@@ -69,7 +69,7 @@ class Replies:
     def elsewhere(self, outcome: str, url: str) -> Prepared:
         """Where a domain sends visitors of no link."""
         self.answered[outcome].inc()
-        return Prepared(redirect_to(url, status=FOUND), None, outcome)
+        return Prepared(redirect_to(url, FOUND), None, outcome)
 
     def file(self, visit: Visit, domain: DomainSnapshot, name: str) -> Prepared:
         """A file by which phones learn which apps open the domain's links. They follow no redirect."""
