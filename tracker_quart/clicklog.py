@@ -16,10 +16,12 @@ from core.observe import logger
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.keeping import LARGEST_GROUP, MOST_PENDING, Keeping, NotInRedis
 
+FEW_TRAVELLING = 2
 MOST_TRAVELLING = 8
-"""Groups on their way at a time. With one, the process would rest while Redis writes to its disk; with many, groups are
-small, and each costs Redis a write of its own."""
+"""Groups on their way at a time: few, whatever their size, and more as long as each is of LARGE clicks. With one, this
+process would rest while Redis writes to its disk; with many small ones, Redis would be busy with nothing but groups."""
 
+LARGE = 8
 _LOOK_S = 0.005
 
 log = logger(__name__)
@@ -57,8 +59,7 @@ class ClickLog:
             then()
             return
         self._pending.append((click, then))
-        if not self._is_gathering and self._travelling < MOST_TRAVELLING:
-            self._gather()
+        self._gather()
 
     async def close(self) -> None:
         """Return once every click that was taken is kept."""
@@ -66,9 +67,13 @@ class ClickLog:
             await asyncio.sleep(_LOOK_S)
 
     def _gather(self) -> None:
-        """Send a group after everything that has come by now was read."""
-        self._is_gathering = True
-        self._loop.call_soon(self._send)
+        """Send a group, if it is time for one, after everything that has come by now was read."""
+        travelling = self._travelling
+        if self._is_gathering or travelling >= MOST_TRAVELLING:
+            return
+        if travelling < FEW_TRAVELLING or len(self._pending) >= LARGE:
+            self._is_gathering = True
+            self._loop.call_soon(self._send)
 
     def _send(self) -> None:
         self._is_gathering = False
@@ -110,7 +115,7 @@ class ClickLog:
             except Exception:  # one visitor's trouble must not keep the others waiting
                 log.exception("answer.failed")
         self._travelling -= 1
-        if self._pending and not self._is_gathering:
+        if self._pending:
             self._gather()
 
     def _in_a_task(self, work: Coroutine[Any, Any, None]) -> None:

@@ -26,7 +26,7 @@ from tracker_quart.redirect import Redirector
 from tracker_quart.replaying import Replay
 from tracker_quart.replies import Replies
 from tracker_quart.returning import Visitors, marker
-from tracker_quart.snapshots import Snapshots, reader
+from tracker_quart.snapshots import DEADLINE_S, Snapshots, reader
 from tracker_quart.spool import Spool, SpoolStuck
 
 _ADOPT_EVERY_S = 5.0
@@ -46,6 +46,7 @@ class Service:
         self._reads = Breaker("snapshots")
         self._writes = Breaker("clicks")
         self._pipeline = Pipeline(self._client, patience=PATIENCE_S)
+        self._questions = Pipeline(self._client, patience=DEADLINE_S)
         self._replays = Replay(self._client)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
         self.books = Books(settings.spool_dir, self._client)
@@ -53,7 +54,7 @@ class Service:
         self._clicks = ClickLog(stream=ClickStream(self._pipeline), keeping=keeping)
         self._caps = Caps(stream=CapStream(self._pipeline), keeping=keeping)
         self.snapshots = Snapshots(
-            read=reader(self._client), breaker=self._reads, limit=settings.snapshot_cache
+            read=reader(self._questions), breaker=self._reads, limit=settings.snapshot_cache
         )
         self._listener = Listener(self._client, self.snapshots)
         replies = Replies(Pages(), brand=settings.org_name)
@@ -122,6 +123,7 @@ class Service:
                 await asyncio.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
         await self._spool.close()
         self._pipeline.close()
+        self._questions.close()
         self._replays.close()
         await self.books.close()
         await self._client.aclose()

@@ -10,16 +10,16 @@ import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
-from typing import Any
 
 import msgspec
 
-from core.contracts import domain_snapshot, keys, link_snapshot
+from core.contracts import domain_snapshot, keys
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.snapshot import NewerSchema
 from core.observe import SNAPSHOT_READS, SNAPSHOTS_UNREADABLE, logger
 from tracker_quart.compiled import NOBODYS, Compiled, compiled_of
 from tracker_quart.contact import Breaker
+from tracker_quart.pipeline import Pipeline, packed
 
 FRESH_S = 30.0
 UNKNOWN_S = 5.0
@@ -75,7 +75,7 @@ class Snapshots:
         self._found = _Shelf(limit)
         self._unknown = _Shelf(unknown_limit)  # apart, so that random slugs push out no link
         self._epoch = 0
-        self._wanted: dict[str, asyncio.Future[Entry | None]] = {}
+        self._wanted: dict[str, list[asyncio.Future[Entry | None]]] = {}
         self._travelling: set[str] = set()
         self._doubted: set[str] = set()
         self._loader: asyncio.Task[None] | None = None
@@ -103,13 +103,17 @@ class Snapshots:
         fallback = self._found.get(key)
         if not self._breaker.allows:
             return self._or_unavailable(fallback)
-        future = self._wanted.get(key)
-        if future is None:
-            future = self._wanted[key] = asyncio.get_running_loop().create_future()
-            if self._loader is None:
-                self._loader = asyncio.create_task(self._load())
-        await asyncio.wait([future], timeout=DEADLINE_S if fallback is None else PATIENCE_S)
-        entry = future.result() if future.done() else None
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Entry | None] = loop.create_future()
+        self._wanted.setdefault(key, []).append(future)
+        if self._loader is None:
+            self._loader = loop.create_task(self._load())
+        # A timer of the loop's: asyncio.wait and asyncio.timeout cost as much as the rest of a miss.
+        limit = loop.call_later(DEADLINE_S if fallback is None else PATIENCE_S, _give_up, future)
+        try:
+            entry = await future
+        finally:
+            limit.cancel()
         if entry is None:
             return self._or_unavailable(self._found.get(key))
         self._asked.inc()
@@ -147,14 +151,18 @@ class Snapshots:
                 names = list(self._wanted)[:_MOST_KEYS]
                 entries = await self._round_trip(names)
                 for name in names:
-                    future = self._wanted.pop(name)
-                    if not future.done():
-                        future.set_result(entries.get(name))
+                    for future in self._wanted.pop(name):
+                        if not future.done():
+                            future.set_result(entries.get(name))
         finally:
             self._loader = None
 
     async def _round_trip(self, names: list[str]) -> dict[str, Entry | None]:
         """What Redis says of each name; nothing when it does not answer in time. Never fails."""
+        if (
+            not self._breaker.allows
+        ):  # it failed since these were asked for: nobody waits for it one after the other
+            return {}
         epoch = self._epoch
         self._travelling.update(names)
         try:
@@ -242,14 +250,21 @@ def domain_in(entry: Entry) -> DomainSnapshot:
     return _NO_DOMAIN if entry.framed is None else _domain(entry.framed)
 
 
-def reader(client: Any) -> Read:
+def reader(pipeline: Pipeline) -> Read:
     """How Snapshots reads from Redis: one MGET."""
 
     async def read(names: Sequence[str]) -> list[bytes | None]:
-        replies: list[bytes | None] = await client.mget(names)
+        replies: list[bytes | None] = await pipeline.ask(
+            packed(b"MGET", *[name.encode("utf-8") for name in names])
+        )
         return replies
 
     return read
+
+
+def _give_up(future: "asyncio.Future[Entry | None]") -> None:
+    if not future.done():
+        future.set_result(None)
 
 
 _domain = lru_cache(maxsize=256)(domain_snapshot.decode)
@@ -260,8 +275,9 @@ _LINK_PREFIX = keys.LINKS.removesuffix("*")
 def _is_readable(key: str, framed: bytes) -> bool:
     """True when this release can use a snapshot. Looked at once, when it is put away."""
     try:
-        codec = link_snapshot if key.startswith(_LINK_PREFIX) else domain_snapshot
-        if not all(url.isascii() and url.isprintable() for url in codec.decode(framed).targets):
+        is_link = key.startswith(_LINK_PREFIX)
+        targets = compiled_of(framed).link.targets if is_link else _domain(framed).targets
+        if not all(url.isascii() and url.isprintable() for url in targets):
             raise msgspec.ValidationError("a destination can not stand in a header")
     except (NewerSchema, msgspec.DecodeError) as error:
         reason = "newer" if isinstance(error, NewerSchema) else "damaged"

@@ -1,7 +1,7 @@
 """Group commit: in Redis, on disk, or counted as lost; never forgotten."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from tracker_quart import clicklog
 from tracker_quart.answered import Answered
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
-from tracker_quart.clicklog import ClickLog
+from tracker_quart.clicklog import LARGE, MOST_TRAVELLING, ClickLog
 from tracker_quart.contact import Breaker, make_client
 from tracker_quart.keeping import CLICKS, Keeping
 from tracker_quart.pipeline import Pipeline
@@ -138,3 +138,47 @@ async def test_it_speaks_to_a_server_with_a_password_and_a_database_number(tmp_p
     finally:
         await client.aclose()
         valkey.close()
+
+
+class Slow:
+    """A stream that acknowledges nothing until it is told to."""
+
+    def __init__(self) -> None:
+        self.groups: list[tuple[int, Callable[[object], None]]] = []
+
+    def send(self, clicks: Sequence[Click], then: Callable[[object], None]) -> bool:
+        self.groups.append((len(clicks), then))
+        return True
+
+    @property
+    def sizes(self) -> list[int]:
+        return [size for size, _ in self.groups]
+
+
+async def test_it_sends_few_small_groups_and_more_large_ones_at_a_time(spool: Spool) -> None:
+    stream = Slow()
+    log = ClickLog(stream=stream, keeping=kept_by(spool))  # type: ignore[arg-type]
+
+    async def come(clicks: int) -> None:
+        for _ in range(clicks):
+            log.submit(click())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    for _ in range(4):
+        await come(1)
+    assert stream.sizes == [1, 1]
+    await come(LARGE - 3)
+    assert stream.sizes == [1, 1]
+    await come(1)
+    assert stream.sizes == [1, 1, LARGE]
+    for _ in range(MOST_TRAVELLING):
+        await come(LARGE)
+    assert stream.sizes == [1, 1] + [LARGE] * (MOST_TRAVELLING - 2)
+    stream.groups[0][1](1)  # acknowledged
+    await come(0)
+    assert stream.sizes[-1] == 3 * LARGE
+    for _, then in stream.groups[1:]:
+        then(1)
+    async with asyncio.timeout(LIMIT_S):
+        await log.close()

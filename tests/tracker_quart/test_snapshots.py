@@ -8,7 +8,9 @@ import pytest
 from core.contracts import keys, link_snapshot
 from core.contracts.link_snapshot import LinkSnapshot
 from tests.tracker_quart.conftest import Publisher
+from tests.tracker_quart.rig import LIMIT_S
 from tracker_quart.contact import Breaker, make_client
+from tracker_quart.pipeline import Pipeline
 from tracker_quart.snapshots import (
     FRESH_S,
     UNHEARD_S,
@@ -207,7 +209,8 @@ async def test_it_answers_all_who_wait_even_from_a_full_cache(world: World) -> N
 async def test_it_reads_from_redis(publisher: Publisher, redis_url: str) -> None:
     publisher.link("sale", LinkSnapshot(link_id=7, url="https://a.example/"))
     client = make_client(redis_url)
-    snapshots = Snapshots(read=reader(client), breaker=Breaker("test"))
+    pipeline = Pipeline(client, patience=LIMIT_S)
+    snapshots = Snapshots(read=reader(pipeline), breaker=Breaker("test"))
     try:
         assert link_in(await snapshots.ask(keys.link(1, "sale"))).link.link_id == 7
         with pytest.raises(Unavailable):  # not ready
@@ -215,4 +218,5 @@ async def test_it_reads_from_redis(publisher: Publisher, redis_url: str) -> None
         publisher.ready()
         assert link_in(await snapshots.ask(keys.link(1, "other"))).link.is_tombstone
     finally:
+        pipeline.close()
         await client.aclose()
