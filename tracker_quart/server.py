@@ -76,6 +76,7 @@ async def serve(settings: Settings) -> None:
     await asyncio.sleep(settings.drain_hold)
     server.close()
     await asyncio.sleep(_LAST_WORD_S)  # for requests on connections that were accepted just now
+    await asyncio.sleep(0)  # and for those that came while this loop had other work
     lane.end()  # idle connections close, busy ones after their answer
     await context.terminated.set()
     await _finish(lane, limit=min(_FINISH_S, settings.drain_limit / 2))

@@ -276,8 +276,8 @@ def _is_readable(key: str, framed: bytes) -> bool:
     """True when this release can use a snapshot. Looked at once, when it is put away."""
     try:
         is_link = key.startswith(_LINK_PREFIX)
-        targets = compiled_of(framed).link.targets if is_link else _domain(framed).targets
-        if not all(url.isascii() and url.isprintable() for url in targets):
+        targets = "".join(compiled_of(framed).link.targets if is_link else _domain(framed).targets)
+        if not (targets.isascii() and targets.isprintable()):
             raise msgspec.ValidationError("a destination can not stand in a header")
     except (NewerSchema, msgspec.DecodeError) as error:
         reason = "newer" if isinstance(error, NewerSchema) else "damaged"

@@ -7,6 +7,7 @@ import pytest
 
 from core.contracts import link_snapshot
 from core.contracts.link_snapshot import AppLinks, Condition, LinkSnapshot, Rule, Variant
+from core.domain.decide import steps_of
 from tracker_quart.compiled import Compiled, compile_link, without_password
 
 URL = "https://shop.example/a"
@@ -48,7 +49,7 @@ def test_it_knows_what_every_field_does() -> None:
 def test_it_has_the_answer_at_hand(name: str) -> None:
     link = msgspec.structs.replace(PLAIN, **{name: HARMLESS[name]})
     answer = compiled(link).answer
-    assert answer is not None
+    assert answer is not None and compiled(link).steps == steps_of(link) == ()
     assert (answer.status, answer.headers[0]) == (link.status, ("location", link.url))
     assert (("referrer-policy", "no-referrer") in answer.headers) is link.no_referrer
     assert answer.head.startswith(f"HTTP/1.1 {link.status} \r\nlocation: {link.url}\r\n".encode())
@@ -56,7 +57,8 @@ def test_it_has_the_answer_at_hand(name: str) -> None:
 
 @pytest.mark.parametrize("name", DECIDING)
 def test_it_leaves_to_the_decision(name: str) -> None:
-    assert compiled(msgspec.structs.replace(PLAIN, **{name: DECIDING[name]})).answer is None
+    link = msgspec.structs.replace(PLAIN, **{name: DECIDING[name]})
+    assert compiled(link).answer is None and compiled(link).steps == steps_of(link)
 
 
 @pytest.mark.parametrize(
