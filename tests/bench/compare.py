@@ -8,6 +8,7 @@ from tests.bench import links, visitors
 from tests.bench.books import redirects_answered, snapshots_asked_for
 from tests.bench.contestants import Contestant, start_flask, start_nginx, start_tracker
 from tests.bench.load import client_name
+from tests.bench.metrics_cost import metrics_cost
 from tests.bench.run import LOAD_PART, MISSES_PART, PLAIN_PART, RULES_PART, Entry, Finding, Run
 from tests.bench.stand import print_table, wait_until
 
@@ -97,6 +98,7 @@ def compare(run: Run, there: Field) -> list[Finding]:
     missing = [Finding(what, "nginx with Lua is not here", "at least 1", None)]
     return [
         *(missing if there.nginx_is_missing else _finding(what, there.fast, there.nginx, aim=1.0)),
+        *_of_metrics(there),
         *_finding("ten rules and a split against a plain link", there.ruled, there.fast, aim=0.8),
         *_finding(_of_misses(run, there, before), there.misses, there.fast, aim=0.6),
     ]
@@ -124,6 +126,22 @@ def _of_misses(run: Run, there: Field, before: tuple[int, int]) -> str:
     share = 1 - asked / answered if answered else 0
     cache = f"a cache of {run.size.cache:,} ({share:.0%} found in it)"
     return f"{run.size.links:,} links by Zipf with {cache} against a plain link"
+
+
+def _of_metrics(there: Field) -> list[Finding]:
+    """Nothing where only another part was asked for."""
+    if there.nginx is None and not there.nginx_is_missing:
+        return []
+    cost = metrics_cost()
+    share = cost * there.fast.answered / max(1e-9, there.fast.web)
+    return [
+        Finding(
+            "metrics, of the processor time of a redirect",
+            f"{cost * 1e6:.2f} µs, {share:.1%}",
+            "small: at most 5 %",
+            share <= 0.05,
+        )
+    ]
 
 
 def _finding(what: str, entry: Entry | None, base: Entry | None, *, aim: float) -> list[Finding]:
