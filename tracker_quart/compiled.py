@@ -13,7 +13,7 @@ from core.domain.destination import is_plain
 from core.domain.targeting import Plan, plan_of
 from tracker_quart.answers import Answer, lasting_redirect
 
-_DECODED = 4096
+_DECODED = 16_384
 
 _HARMLESS = frozenset(
     {

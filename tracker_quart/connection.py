@@ -6,8 +6,9 @@ What is read ahead, how long a head may take, and how long nothing may be said, 
 import asyncio
 import math
 from collections import deque
+from collections.abc import Coroutine
 from time import perf_counter
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
@@ -59,6 +60,15 @@ class Turn(msgspec.Struct, eq=False):
         if drains:
             self.closes = True
         connection.speak()
+
+    def reply_later(self, answer: Coroutine[Any, Any, Answer]) -> None:
+        """Send the answer when it comes."""
+        self.connection.lane.answer_later(answer, self)
+
+    def failed(self) -> None:
+        """The client must not wait for nothing."""
+        log.exception("redirect.failed")
+        self.reply(FAILED)
 
 
 class Connection(asyncio.Protocol):
@@ -210,13 +220,9 @@ class Connection(asyncio.Protocol):
         turn = Turn(self, visit.method == "HEAD", closes or self._requests >= KEEP_ALIVE_REQUESTS, began)
         self._turns.append(turn)
         try:
-            later = self.lane.service.redirector.begin(visit, turn.reply)
+            self.lane.service.redirector.begin(visit, turn)
         except Exception:
-            log.exception("redirect.failed")
-            turn.reply(FAILED)
-            return True
-        if later is not None:
-            self.lane.answer_later(later, turn)
+            turn.failed()
         return True
 
     def _listen(self) -> None:

@@ -14,7 +14,7 @@ from wsgiref.handlers import format_date_time
 
 from core.observe import logger
 from tracker_quart.answers import Answer, head_of
-from tracker_quart.connection import FAILED, Connection, Turn
+from tracker_quart.connection import Connection, Turn
 from tracker_quart.contact import end
 from tracker_quart.request_head import HeadReader
 from tracker_quart.service import Service
@@ -87,9 +87,8 @@ class FastLane:
         async def wait() -> None:
             try:
                 turn.reply(await answer)
-            except Exception:  # the client must not wait for nothing
-                log.exception("redirect.failed")
-                turn.reply(FAILED)
+            except Exception:
+                turn.failed()
 
         _remember(self._waiting, wait())
 

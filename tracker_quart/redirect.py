@@ -5,10 +5,10 @@ the way to the answer and the click that must be kept before the answer may leav
 """
 
 import re
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Coroutine, Iterable
 from functools import lru_cache, partial
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 from core.contracts import keys
 from core.contracts.domain_snapshot import DomainSnapshot
@@ -28,6 +28,19 @@ from tracker_quart.visit import Visit, slug_of
 
 _HOST = re.compile(r"[^\s/?#@*\\]{1,255}\Z")
 _WELL_KNOWN = "/.well-known/"
+
+
+class Asker(Protocol):
+    """Who waits for an answer."""
+
+    def reply(self, answer: Answer) -> None:
+        """Here it is."""
+
+    def reply_later(self, answer: Coroutine[Any, Any, Answer]) -> None:
+        """It has to be waited for."""
+
+    def failed(self) -> None:
+        """There will be none: called where the exception is handled, to log it and to say so."""
 
 
 class Redirector:
@@ -65,20 +78,13 @@ class Redirector:
         REDIRECT_SECONDS.observe(perf_counter() - began)
         return answer
 
-    def begin(self, visit: Visit, reply: Callable[[Answer], None]) -> Coroutine[Any, Any, Answer] | None:
-        """As `redirect`, without a task where nothing has to be asked for: `reply` is called with the answer once its
-        click is kept, perhaps before this returns. Where it takes more, what to wait for is returned instead. Times
-        nothing: the caller knows when the request came."""
+    def begin(self, visit: Visit, asker: Asker) -> None:
+        """As `redirect`, for nearly all visits without a task: `asker` gets the answer once its click is kept, perhaps
+        before this returns. Times nothing: the asker knows when the request came."""
         if self._access_log is not None and self._access_log.is_due():
-            return self._noted(visit, self._access_log)
-        step = self.prepare(visit)
-        if not isinstance(step, Prepared):
-            return self._answered(visit, step)
-        if step.click is None:
-            reply(step.answer)
+            asker.reply_later(self._noted(visit, self._access_log))
         else:
-            self._clicks.keep(step.click, partial(reply, step.answer))
-        return None
+            self._go_on(visit, asker, self.prepare(visit))
 
     async def find(self, visit: Visit) -> Found | Answer | None:
         """The link that a visit asks for, which may be nobody's; None where the path can name none. An answer where the
@@ -139,6 +145,28 @@ class Redirector:
     async def _entry(self, key: str) -> Entry:
         return self._snapshots.held(key) or await self._snapshots.ask(key)
 
+    def _go_on(self, visit: Visit, asker: Asker, step: Step) -> None:
+        if isinstance(step, Prepared):
+            if step.click is None:
+                asker.reply(step.answer)
+            else:
+                self._clicks.keep(step.click, partial(asker.reply, step.answer))
+        elif isinstance(step, Wanted):
+            self._snapshots.want(step.key, partial(self._told, visit, asker, step))
+        else:
+            asker.reply_later(self._answered(visit, step))
+
+    def _told(self, visit: Visit, asker: Asker, wanted: Wanted, entry: Entry | None) -> None:
+        try:
+            self._go_on(visit, asker, self._after(visit, wanted, entry))
+        except Exception:
+            asker.failed()
+
+    def _after(self, visit: Visit, wanted: Wanted, entry: Entry | None) -> Step:
+        if entry is None:
+            return self._replies.page(visit, pages.UNAVAILABLE, wanted.domain)
+        return wanted.then(entry)
+
     async def _answered(self, visit: Visit, step: Step) -> Answer:
         return (await self._finish(visit, step)).answer
 
@@ -157,15 +185,15 @@ class Redirector:
 
     async def _finish(self, visit: Visit, step: Step) -> Prepared:
         """Ask for what is missing, and return when the click is kept."""
+        entry: Entry | None
         while not isinstance(step, Prepared):
             match step:
                 case Wanted():
                     try:
                         entry = await self._snapshots.ask(step.key)
                     except Unavailable:
-                        step = self._replies.page(visit, pages.UNAVAILABLE, step.domain)
-                    else:
-                        step = step.then(entry)
+                        entry = None
+                    step = self._after(visit, step, entry)
                 case Unsure():
                     step = step.then(await self._visitors.return_of(step.name))
                 case Counted():

@@ -55,8 +55,15 @@ class Entry(msgspec.Struct, gc=False):
     ruled: Compiled | None = None
 
 
+class _Waiter(msgspec.Struct, eq=False):
+    """Whom to tell, None once that was done, and the timer that tells them when Redis does not."""
+
+    then: Callable[[Entry | None], None] | None
+    limit: asyncio.TimerHandle | None = None
+
+
 class Snapshots:
-    """The cache. `held` is the quick way, without waiting; `ask` is what to do when it returns None."""
+    """The cache. `held` is the quick way, without waiting; `ask` or `want` is what to do when it returns None."""
 
     def __init__(
         self,
@@ -75,7 +82,7 @@ class Snapshots:
         self._found = _Shelf(limit)
         self._unknown = _Shelf(unknown_limit)  # apart, so that random slugs push out no link
         self._epoch = 0
-        self._wanted: dict[str, list[asyncio.Future[Entry | None]]] = {}
+        self._wanted: dict[str, list[_Waiter]] = {}
         self._travelling: set[str] = set()
         self._doubted: set[str] = set()
         self._loader: asyncio.Task[None] | None = None
@@ -100,24 +107,28 @@ class Snapshots:
 
     async def ask(self, key: str) -> Entry:
         """What Redis says, or what is held when it does not say in time. Raises Unavailable."""
+        future: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
+        self.want(key, lambda entry: None if future.done() else future.set_result(entry))
+        entry = await future
+        if entry is None:
+            raise Unavailable
+        return entry
+
+    def want(self, key: str, then: Callable[[Entry | None], None]) -> None:
+        """As `ask`, without a task: `then` is called with it, perhaps before this returns, or with None for what is
+        unavailable. It must not raise."""
         fallback = self._found.get(key)
         if not self._breaker.allows:
-            return self._or_unavailable(fallback)
+            then(self._instead(key))
+            return
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[Entry | None] = loop.create_future()
-        self._wanted.setdefault(key, []).append(future)
+        waiter = _Waiter(then)
+        waiter.limit = loop.call_later(
+            DEADLINE_S if fallback is None else PATIENCE_S, self._tell, key, waiter, None
+        )
+        self._wanted.setdefault(key, []).append(waiter)
         if self._loader is None:
             self._loader = loop.create_task(self._load())
-        # A timer of the loop's: asyncio.wait and asyncio.timeout cost as much as the rest of a miss.
-        limit = loop.call_later(DEADLINE_S if fallback is None else PATIENCE_S, _give_up, future)
-        try:
-            entry = await future
-        finally:
-            limit.cancel()
-        if entry is None:
-            return self._or_unavailable(self._found.get(key))
-        self._asked.inc()
-        return entry
 
     def mark_stale(self, key: str) -> None:
         """`key` was changed: ask Redis on its next use."""
@@ -138,11 +149,25 @@ class Snapshots:
     def _is_fresh(self, entry: Entry) -> bool:
         return entry.epoch == self._epoch and self._clock() < entry.fresh_until
 
-    def _or_unavailable(self, entry: Entry | None) -> Entry:
-        if entry is None:
-            raise Unavailable
-        self._stale.inc()
+    def _instead(self, key: str) -> Entry | None:
+        """What is held, where Redis does not say."""
+        entry = self._found.get(key)
+        if entry is not None:
+            self._stale.inc()
         return entry
+
+    def _tell(self, key: str, waiter: "_Waiter", entry: Entry | None) -> None:
+        """Tell what Redis said, or that it did not; once."""
+        then, waiter.then = waiter.then, None
+        if then is None:
+            return
+        if waiter.limit is not None:
+            waiter.limit.cancel()
+        if entry is None:
+            entry = self._instead(key)
+        else:
+            self._asked.inc()
+        then(entry)
 
     async def _load(self) -> None:
         """Ask for all that is wanted, many keys a round trip; while one travels the next gather."""
@@ -151,9 +176,8 @@ class Snapshots:
                 names = list(self._wanted)[:_MOST_KEYS]
                 entries = await self._round_trip(names)
                 for name in names:
-                    for future in self._wanted.pop(name):
-                        if not future.done():
-                            future.set_result(entries.get(name))
+                    for waiter in self._wanted.pop(name):
+                        self._tell(name, waiter, entries.get(name))
         finally:
             self._loader = None
 
@@ -260,11 +284,6 @@ def reader(pipeline: Pipeline) -> Read:
         return replies
 
     return read
-
-
-def _give_up(future: "asyncio.Future[Entry | None]") -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 _domain = lru_cache(maxsize=256)(domain_snapshot.decode)
