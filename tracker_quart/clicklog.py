@@ -1,7 +1,6 @@
 """Group commit: the answer leaves after its click is safe, and a hundred clicks at once cost one round trip.
 
-A group is whatever has come while the event loop read its sockets once: there is no timer and no added wait. A few
-groups travel to Redis at a time, and while they do the next one gathers.
+While groups travel to Redis the next one gathers; there is no timer and no added wait.
 """
 
 import asyncio
@@ -16,10 +15,9 @@ from core.observe import logger
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.keeping import LARGEST_GROUP, MOST_PENDING, Keeping, NotInRedis
 
-FEW_TRAVELLING = 2
 MOST_TRAVELLING = 8
-"""Groups on their way at a time: few, whatever their size, and more as long as each is of LARGE clicks. With one, this
-process would rest while Redis writes to its disk; with many small ones, Redis would be busy with nothing but groups."""
+"""Groups on their way at a time: one, whatever its size, and more as long as each is of LARGE clicks. With one alone,
+this process would rest while Redis writes to its disk; with many small ones, Redis would be busy with nothing else."""
 
 LARGE = 8
 _LOOK_S = 0.005
@@ -71,7 +69,7 @@ class ClickLog:
         travelling = self._travelling
         if self._is_gathering or travelling >= MOST_TRAVELLING:
             return
-        if travelling < FEW_TRAVELLING or len(self._pending) >= LARGE:
+        if not travelling or len(self._pending) >= LARGE:
             self._is_gathering = True
             self._loop.call_soon(self._send)
 
