@@ -109,25 +109,30 @@ class _Part:
 
 
 class _Repeated(_Part):
-    """Of facts that come again and again, with other visitors: what they leave is remembered. `key_of` gives what the
-    conditions look at; None for what will not come again."""
+    """Of facts that come again and again, with other visitors: what they leave is remembered."""
 
-    def __init__(
-        self, tests: Iterable[tuple[int, Test]], *, key_of: Callable[["_Part", Facts], Hashable | None]
-    ) -> None:
-        super().__init__(tests)
-        self._key_of = key_of
+    def _known(self, key: Hashable, facts: Facts) -> int:
+        left = super().left(facts)
+        if len(_LEFT) >= _REMEMBERED:
+            _LEFT.clear()
+        _LEFT[key] = left
+        return left
+
+
+class _Browsers(_Repeated):
+    def left(self, facts: Facts) -> int:
+        key = (self, facts.user_agent, facts.accept_language)
+        return _LEFT.get(key) or self._known(key, facts)
+
+
+class _Origins(_Repeated):
+    """A query that there is is nearly always another one: ids of clicks stand in it."""
 
     def left(self, facts: Facts) -> int:
-        key = self._key_of(self, facts)
-        left = _LEFT.get(key)
-        if left is None:
-            left = super().left(facts)
-            if key is not None:
-                if len(_LEFT) >= _REMEMBERED:
-                    _LEFT.clear()
-                _LEFT[key] = left
-        return left
+        if facts.query:
+            return super().left(facts)
+        key = (self, facts.referrer, facts.host, facts.door_bot)
+        return _LEFT.get(key) or self._known(key, facts)
 
 
 class _Clock(_Part):
@@ -159,23 +164,9 @@ def _parts_of(rules: Iterable[_Compiled]) -> Iterable[_Part]:
             yield make(tests)
 
 
-def _browsers(tests: list[tuple[int, Test]]) -> _Part:
-    return _Repeated(tests, key_of=lambda part, facts: (part, facts.user_agent, facts.accept_language))
-
-
-def _origins(tests: list[tuple[int, Test]]) -> _Part:
-    """A query that there is is nearly always another one: ids of clicks stand in it."""
-    return _Repeated(
-        tests,
-        key_of=lambda part, facts: (
-            None if facts.query else (part, facts.referrer, facts.host, facts.door_bot)
-        ),
-    )
-
-
 _PARTS: tuple[tuple[tuple[str, ...], Callable[[list[tuple[int, Test]]], _Part]], ...] = (
-    ((conditions.DEVICE, conditions.OS, conditions.BROWSER, conditions.LANGUAGE), _browsers),
-    ((conditions.QUERY, conditions.REFERRER, conditions.ROBOT), _origins),
+    ((conditions.DEVICE, conditions.OS, conditions.BROWSER, conditions.LANGUAGE), _Browsers),
+    ((conditions.QUERY, conditions.REFERRER, conditions.ROBOT), _Origins),
     ((conditions.DATE, conditions.TIME), _Clock),
     ((conditions.RETURNING,), _Part),
     ((conditions.IP,), _Part),
