@@ -17,19 +17,18 @@ class Lookup:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._countries: Countries | None = None
-        self._look_at = 0.0
+        self._look_at = float("inf") if path is None else 0.0
 
     def of(self, ip: str) -> str:
         """The ISO code of an address's country, "BR"; "" where it is not known, or no file is set."""
-        if self._path is None:
-            return ""
-        now = time.monotonic()
+        if time.monotonic() >= self._look_at:
+            self._look()
+        return "" if self._countries is None else self._countries.of(ip)
+
+    def _look(self) -> None:
         if self._countries is None:
             from core.geo import Countries
 
             self._countries = Countries(self._path)
-            self._look_at = now
-        if now >= self._look_at:
-            self._countries.refresh()
-            self._look_at = now + _LOOK_EVERY_S
-        return self._countries.of(ip)
+        self._countries.refresh()
+        self._look_at = time.monotonic() + _LOOK_EVERY_S

@@ -108,6 +108,18 @@ class _Part:
         return ~gone
 
 
+class _Single(_Part):
+    """One condition of one rule."""
+
+    def __init__(self, tests: Iterable[tuple[int, Test]]) -> None:
+        super().__init__(tests)
+        ((bit, self._test),) = self._tests
+        self._without = ~bit
+
+    def left(self, facts: Facts) -> int:
+        return -1 if self._test(facts) else self._without
+
+
 class _Repeated(_Part):
     """Of facts that come again and again, with other visitors: what they leave is remembered."""
 
@@ -161,7 +173,7 @@ def _parts_of(rules: Iterable[_Compiled]) -> Iterable[_Part]:
     for kinds, make in _PARTS:
         tests = [test for kind in kinds for test in by_kind.get(kind, ())]
         if tests:
-            yield make(tests)
+            yield _Single(tests) if make is _Part and len(tests) == 1 else make(tests)
 
 
 _PARTS: tuple[tuple[tuple[str, ...], Callable[[list[tuple[int, Test]]], _Part]], ...] = (
