@@ -45,8 +45,7 @@ class Caps:
         destination, False where the cap is reached."""
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         if len(self._pending) >= MOST_PENDING:
-            self._keeping.lose(1, "too many clicks wait for a slow disk")
-            self._keeping.answered([click.id])
+            self._keeping.turn_away(click.id)
             future.set_result(True)
             return future
         self._pending.append((click, future))

@@ -4,15 +4,15 @@ While groups travel to Redis the next one gathers; there is no timer and no adde
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import Any
 
 from redis.exceptions import NoScriptError
 
 from core.observe import logger
 from tracker_quart.click_stream import Click, ClickStream
+from tracker_quart.contact import hold
 from tracker_quart.keeping import LARGEST_GROUP, MOST_PENDING, Keeping, NotInRedis
 
 MOST_TRAVELLING = 8
@@ -23,7 +23,6 @@ LARGE = 8
 _LOOK_S = 0.005
 
 log = logger(__name__)
-
 
 Group = list[tuple[Click, Callable[[], None]]]
 
@@ -52,8 +51,7 @@ class ClickLog:
     def keep(self, click: Click, then: Callable[[], None]) -> None:
         """Take a click, and call `then` once it is in Redis, on disk, or counted as lost. `then` must not raise."""
         if len(self._pending) >= MOST_PENDING:
-            self._keeping.lose(1, "too many clicks wait for a slow disk")
-            self._keeping.answered([click.id])
+            self._keeping.turn_away(click.id)
             then()
             return
         self._pending.append((click, then))
@@ -80,17 +78,17 @@ class ClickLog:
         self._travelling += 1
         replied = partial(self._replied, group, clicks, perf_counter())
         if not (self._keeping.asks_redis and self._stream.send(clicks, replied)):
-            self._in_a_task(self._carry(group, clicks))
+            hold(self._tasks, self._carry(group, clicks))
 
     def _replied(self, group: Group, clicks: list[Click], began: float, reply: object) -> None:
         if not isinstance(reply, Exception):
             self._keeping.acknowledged(len(clicks), seconds=perf_counter() - began)
             self._answer(group, clicks)
         elif isinstance(reply, NoScriptError):
-            self._in_a_task(self._carry(group, clicks))
+            hold(self._tasks, self._carry(group, clicks))
         else:
             self._keeping.refused(reply)
-            self._in_a_task(self._put_down(group, clicks))
+            hold(self._tasks, self._put_down(group, clicks))
 
     async def _carry(self, group: Group, clicks: list[Click]) -> None:
         """The way of a group where a connection has to be made, or the script sent; or Redis is known to be away."""
@@ -115,8 +113,3 @@ class ClickLog:
         self._travelling -= 1
         if self._pending:
             self._gather()
-
-    def _in_a_task(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from redis.asyncio import Redis
@@ -52,6 +52,13 @@ def make_client(url: str) -> Redis:
         driver_info=None,
     )
     return client
+
+
+def hold(tasks: "set[asyncio.Task[None]]", work: Coroutine[Any, Any, None]) -> None:
+    """Start work, and keep its task in `tasks` until it is done: the event loop itself would let go of it."""
+    task = asyncio.create_task(work)
+    tasks.add(task)
+    task.add_done_callback(tasks.discard)
 
 
 async def end(*tasks: "asyncio.Task[Any]") -> None:

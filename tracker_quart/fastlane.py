@@ -15,7 +15,7 @@ from wsgiref.handlers import format_date_time
 from core.observe import logger
 from tracker_quart.answers import Answer, head_of
 from tracker_quart.connection import Connection, Turn
-from tracker_quart.contact import end
+from tracker_quart.contact import end, hold
 from tracker_quart.request_head import HeadReader
 from tracker_quart.service import Service
 
@@ -58,7 +58,7 @@ class FastLane:
 
     def converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Give a connection to Hypercorn."""
-        _remember(self.talks, self._talk(reader, writer))
+        hold(self.talks, self._talk(reader, writer))
 
     async def sweep(self) -> None:
         """Close connections whose time is over, for ever. One look at all of them costs less than a timer for each."""
@@ -90,7 +90,7 @@ class FastLane:
             except Exception:
                 turn.failed()
 
-        _remember(self._waiting, wait())
+        hold(self._waiting, wait())
 
     def bytes_of(self, answer: Answer, turn: Turn, *, drains: bool) -> bytes:
         """An answer as Hypercorn would send the Quart route's: the same bytes, in the same order."""
@@ -103,9 +103,3 @@ class FastLane:
         else:
             head = b"".join((head, _DRAINS if drains else b"", self._date, b"\r\n"))
         return head + answer.body if answer.body and not turn.is_head else head
-
-
-def _remember(tasks: set[asyncio.Task[None]], work: Coroutine[Any, Any, None]) -> None:
-    task = asyncio.create_task(work)
-    tasks.add(task)
-    task.add_done_callback(tasks.discard)

@@ -74,12 +74,17 @@ class Keeping:
         try:
             await self._spool.append(clicks)
         except (SpoolFull, OSError) as error:
-            self.lose(len(clicks), str(error))
+            self._lose(len(clicks), str(error))
         else:
             self._on_disk.inc(len(clicks))
             self._losing = False
 
-    def lose(self, clicks: int, reason: str) -> None:
+    def turn_away(self, click_id: bytes) -> None:
+        """Lose a click that comes while MOST_PENDING wait; its answer may leave."""
+        self._lose(1, "too many clicks wait for a slow disk")
+        self.answered([click_id])
+
+    def _lose(self, clicks: int, reason: str) -> None:
         """Count clicks that could not be kept."""
         self._lost.inc(clicks)
         if not self._losing:

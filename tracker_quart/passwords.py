@@ -5,14 +5,11 @@ fill memory or keep redirects from their processor by sending passwords.
 """
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any
-
-from redis.exceptions import NoScriptError
 
 from core.contracts import keys
 from core.domain.link_passwords import LONGEST, as_typed
@@ -33,6 +30,7 @@ MOST_WAITING = 8
 DEADLINE_S = 0.5
 """How long Redis may take to count a try. What is not counted is not checked."""
 
+_LIMITS = (TRIES_OF_ONE, TRIES_OF_ALL, keys.PASSWORD_TRIES_TTL_S)
 _MINUTE = 60
 
 Verify = Callable[[str, str], bool]
@@ -62,13 +60,13 @@ class Passwords:
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._client = client
+        script = files("core.contracts").joinpath("count_try.lua").read_text(encoding="utf-8")
+        self._count = client.register_script(script)
         self._breaker = breaker
         self._verify = verify
         self._clock = clock
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="passwords")
         self._in_hand = 0
-        self._script = files("core.contracts").joinpath("count_try.lua").read_text(encoding="utf-8")
-        self._sha = hashlib.sha1(self._script.encode("utf-8"), usedforsecurity=False).hexdigest()
 
     async def judge(self, password: str, *, password_hash: str, link_id: int, ip: str) -> str:
         """RIGHT or WRONG; TOO_MANY, BUSY or UNCHECKED where it was not looked at. Never raises.
@@ -87,7 +85,7 @@ class Passwords:
             return UNCHECKED
         try:
             async with asyncio.timeout(DEADLINE_S):
-                allowed = await self._count(counters)
+                allowed = await self._count(keys=counters, args=_LIMITS)
         except NOT_ANSWERED as error:
             self._breaker.failed(error)
             return UNCHECKED
@@ -102,14 +100,6 @@ class Passwords:
     def close(self) -> None:
         """End the thread; a check that still waits is dropped."""
         self._thread.shutdown(wait=False, cancel_futures=True)
-
-    async def _count(self, counters: tuple[str, str]) -> bool:
-        limits = (TRIES_OF_ONE, TRIES_OF_ALL, keys.PASSWORD_TRIES_TTL_S)
-        try:
-            allowed = await self._client.evalsha(self._sha, 2, *counters, *limits)
-        except NoScriptError:  # a new or emptied server; EVAL keeps the script there
-            allowed = await self._client.eval(self._script, 2, *counters, *limits)
-        return bool(allowed)
 
     async def _checked(self, password_hash: str, typed: str) -> str:
         if self._in_hand > MOST_WAITING:  # one is being checked

@@ -183,9 +183,7 @@ class Snapshots:
 
     async def _round_trip(self, names: list[str]) -> dict[str, Entry | None]:
         """What Redis says of each name; nothing when it does not answer in time. Never fails."""
-        if (
-            not self._breaker.allows
-        ):  # it failed since these were asked for: nobody waits for it one after the other
+        if not self._breaker.allows:  # it failed since these were asked for: nobody waits for each in turn
             return {}
         epoch = self._epoch
         self._travelling.update(names)

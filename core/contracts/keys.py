@@ -16,6 +16,7 @@ ACCEPTED = "{rastro}:books:accepted"
 ANSWERED = "{rastro}:books:answered"
 """Hash: hour of the click id and who counted (`answered_field`) -> clicks that this process has answered in that hour,
 all of them each time, so that saying it again does no harm. Copied to PostgreSQL."""
+
 CAP_COUNTS = "{rastro}:caps"
 """Hash: id of a link with a click cap -> people whom it led to its destination, by the door's verdict. Seeded from
 PostgreSQL when the link is published; survives a republish."""

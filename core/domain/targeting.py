@@ -19,7 +19,8 @@ from core.domain.split import Split
 Test = Callable[[Facts], bool]
 
 _REMEMBERED = 32_768
-"""How often what browsers and origins mean for rules is remembered, in all: some 7 MB at most."""
+"""How often what browsers and origins mean for rules is remembered, in all. A key is the visitor's own texts: some
+200 bytes where they are as browsers send them, and as long as the tracker takes them where somebody means harm."""
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
