@@ -131,7 +131,7 @@ class Connection(asyncio.Protocol):
 
     def time_out(self) -> None:
         """Its deadline has passed."""
-        if self._choked:
+        if self._choked or self._closed:
             self.abort()
         elif not self._turns:
             self._close()
@@ -267,6 +267,7 @@ class Connection(asyncio.Protocol):
         self.lane.converse(reader, asyncio.StreamWriter(self._transport, protocol, reader, loop))
 
     def _close(self) -> None:
+        """Take nothing more. The lane knows the connection until it is lost: a client may never read what is left."""
         self._closed = True
-        self.lane.connections.discard(self)
+        self.deadline = self.lane.now + HEAD_S
         self._transport.close()

@@ -3,6 +3,8 @@
 import asyncio
 from typing import Any
 
+from redis.exceptions import ReadOnlyError
+
 from core.contracts import keys
 from core.observe import logger
 from tracker_quart.contact import NOT_ANSWERED, end
@@ -23,6 +25,7 @@ class Listener:
         self._client = client
         self._snapshots = snapshots
         self._task: asyncio.Task[None] | None = None
+        self._leaves = False
 
     def start(self) -> None:
         """Begin to listen, in a task of its own."""
@@ -32,6 +35,10 @@ class Listener:
         """Stop listening."""
         if self._task is not None:
             await end(self._task)
+
+    def leave(self) -> None:
+        """The server was demoted: listen to the one that stands at its address now, within a second."""
+        self._leaves = True
 
     async def _run(self) -> None:
         pause = _FIRST_PAUSE_S
@@ -49,11 +56,18 @@ class Listener:
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
     async def _listen(self) -> None:
-        """Returns never; raises when the connection is lost, or silent although it was asked to say something."""
+        """Returns never; raises when the connection is lost or to be left, or silent although it was asked to say
+        something."""
+        self._leaves = False
+        await self._client.connection_pool.disconnect(
+            inuse_connections=False
+        )  # to a server that was left?
         async with self._client.pubsub() as channel:
             await channel.subscribe(keys.CHANGED)
             silent_s = 0.0
             while silent_s < _LOST_S:
+                if self._leaves:
+                    raise ReadOnlyError("the server was demoted")
                 message = await channel.get_message(timeout=_SILENCE_S)
                 if message is None:
                     silent_s += _SILENCE_S

@@ -20,15 +20,22 @@ Reply = Callable[[Any], None]
 """Takes a reply, or the exception in place of one. It must not raise."""
 
 
+_CONNECT_S = 1.0
+"""How long it may take to make a connection. Callers wait less: it is made for those who come after them as well."""
+
+_CLOSED = "the connection to Redis was closed by this end"
+
+
 class Pipeline:
     """For one event loop. A connection that owes a reply for longer than `patience`, in seconds, is given up: later
-    replies would come too late as well. So is one to a server that turned read-only: after a failover the same address
-    leads to another one."""
+    replies would come too late as well. So is one to a server that turned read-only, and `demoted` is called: after a
+    failover the same address leads to another one."""
 
-    def __init__(self, client: Redis, *, patience: float) -> None:
+    def __init__(self, client: Redis, *, patience: float, demoted: Callable[[], None] = lambda: None) -> None:
         self._make: Callable[[], Any] = client.connection_pool.make_connection
         self._patience = patience
-        self._connecting = asyncio.Lock()
+        self._demoted = demoted
+        self._connecting: asyncio.Task[None] | None = None
         self._line: _Line | None = None
 
     def send(self, command: bytes, then: Reply) -> bool:
@@ -54,25 +61,44 @@ class Pipeline:
 
         while not self.send(command, then):
             async with asyncio.timeout(self._patience):
-                await self._connect()
+                await self._connected()
+        line = self._line
         try:
             return await future
         except asyncio.CancelledError:
-            self.close()
+            _abort(line)
             raise
 
     def close(self) -> None:
         """End the connection, whatever it waits for."""
-        if self._line is not None:
-            self._line.abort(ConnectionError("the connection to Redis was closed by this end"))
+        if self._connecting is not None:
+            self._connecting.cancel()
+        _abort(self._line)
+
+    async def _connected(self) -> None:
+        """Wait for a connection, for which all who wait share one attempt. Raises what that raises."""
+        if self._connecting is None:
+            self._connecting = asyncio.create_task(self._connect())
+            self._connecting.add_done_callback(self._tried)
+        await asyncio.shield(self._connecting)
 
     async def _connect(self) -> None:
-        async with self._connecting:
-            if self._line is None or self._line.is_lost:
-                connection = self._make()
+        connection = self._make()
+        try:
+            async with asyncio.timeout(_CONNECT_S):
                 await connection.connect()
-                writer, connection._writer, connection._reader = connection._writer, None, None
-                self._line = _Line(writer, self._patience)
+        except BaseException as error:
+            await connection.disconnect(nowait=True)
+            if isinstance(error, asyncio.CancelledError):  # by `close`: those who wait were not cancelled
+                raise ConnectionError(_CLOSED) from None
+            raise
+        writer, connection._writer, connection._reader = connection._writer, None, None
+        self._line = _Line(writer, self._patience, self._demoted)
+
+    def _tried(self, attempt: "asyncio.Task[None]") -> None:
+        self._connecting = None
+        if not attempt.cancelled():
+            attempt.exception()  # those who wait have it; perhaps nobody does any more
 
 
 class Script:
@@ -108,12 +134,18 @@ def _framed(words: Sequence[bytes]) -> bytes:
     return b"".join([b"$%d\r\n%b\r\n" % (len(word), word) for word in words])
 
 
+def _abort(line: "_Line | None") -> None:
+    if line is not None:
+        line.abort(ConnectionError(_CLOSED))
+
+
 class _Line(asyncio.Protocol):
-    def __init__(self, writer: asyncio.StreamWriter, patience: float) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, patience: float, demoted: Callable[[], None]) -> None:
         self.is_lost = False
         self._writer = writer  # closes the transport when it is collected
         self._transport = cast(asyncio.Transport, writer.transport)
         self._patience = patience
+        self._demoted = demoted
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=DefaultParser.parse_error)
         self._asked: deque[tuple[Reply, float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
@@ -145,6 +177,7 @@ class _Line(asyncio.Protocol):
                 self._asked.popleft()[0](reply)
                 if isinstance(reply, ReadOnlyError):
                     self.abort(reply)
+                    self._demoted()
         except (InvalidResponse, IndexError):
             self.abort(ConnectionError("no Redis speaks there"))
 
@@ -164,5 +197,7 @@ class _Line(asyncio.Protocol):
     def _give_up(self) -> None:
         if self._asked and self._loop.time() >= self._asked[0][1]:
             self.abort(TimeoutError(f"no reply in {self._patience} s"))
-        elif self._watch is None:
-            self._look()
+            return
+        if self._watch is not None:  # of a command that was sent meanwhile; older ones are due before it
+            self._watch.cancel()
+        self._look()

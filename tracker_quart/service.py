@@ -45,7 +45,7 @@ class Service:
         self._client = make_client(settings.redis_url)
         self._reads = Breaker("snapshots")
         self._writes = Breaker("clicks")
-        self._pipeline = Pipeline(self._client, patience=PATIENCE_S)
+        self._pipeline = Pipeline(self._client, patience=PATIENCE_S, demoted=self._leave)
         self._questions = Pipeline(self._client, patience=DEADLINE_S)
         self._replays = Replay(self._client)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
@@ -127,6 +127,11 @@ class Service:
         self._replays.close()
         await self.books.close()
         await self._client.aclose()
+
+    def _leave(self) -> None:
+        """A write found that its server was demoted; what only reads would stay with it."""
+        self._questions.close()
+        self._listener.leave()
 
     async def _tend(self) -> None:
         """While the process lives: notice that Redis is back, adopt what others left, replay what waits."""

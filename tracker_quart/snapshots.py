@@ -296,7 +296,7 @@ def _is_readable(key: str, framed: bytes) -> bool:
         targets = "".join(compiled_of(framed).link.targets if is_link else _domain(framed).targets)
         if not (targets.isascii() and targets.isprintable()):
             raise msgspec.ValidationError("a destination can not stand in a header")
-    except (NewerSchema, msgspec.DecodeError) as error:
+    except (NewerSchema, ValueError, ArithmeticError) as error:  # ValueError is what the decoder raises, too
         reason = "newer" if isinstance(error, NewerSchema) else "damaged"
         SNAPSHOTS_UNREADABLE.labels(reason).inc()
         log.warning("snapshot.unreadable", key=key, reason=reason, error=str(error))

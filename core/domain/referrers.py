@@ -7,6 +7,7 @@ LONGEST_REFERRER = 1024
 """What is looked at and stored of a referrer."""
 
 _LONGEST_HOST = 253
+_LONGEST_REMEMBERED = 256  # browsers send little more than the origin; what is longer seldom comes twice
 
 
 def referrer_host(referrer: str, *, own_host: str) -> str:
@@ -17,10 +18,10 @@ def referrer_host(referrer: str, *, own_host: str) -> str:
     """
     if not referrer:
         return ""
-    return _host(referrer[:LONGEST_REFERRER], own_host)
+    read = _remembered if len(referrer) <= _LONGEST_REMEMBERED else _host
+    return read(referrer[:LONGEST_REFERRER], own_host)
 
 
-@lru_cache(maxsize=10_000)
 def _host(referrer: str, own_host: str) -> str:
     try:
         parts = urlsplit(referrer.strip())
@@ -33,6 +34,9 @@ def _host(referrer: str, own_host: str) -> str:
     if len(host) > _LONGEST_HOST or host == _plain(_without_port(own_host)):
         return ""
     return host
+
+
+_remembered = lru_cache(maxsize=10_000)(_host)
 
 
 def _plain(host: str) -> str:

@@ -18,9 +18,10 @@ from core.domain.split import Split
 
 Test = Callable[[Facts], bool]
 
-_REMEMBERED = 32_768
-"""How often what browsers and origins mean for rules is remembered, in all. A key is the visitor's own texts: some
-200 bytes where they are as browsers send them, and as long as the tracker takes them where somebody means harm."""
+_REMEMBERED = 8192
+_LONGEST_REMEMBERED = 400
+"""For how many texts of visitors, in all, it is remembered what they mean for rules, and of how many characters at
+most: what browsers send takes some 3 MB, and what somebody makes up to fill the memory 13 MB."""
 
 
 class Choice(msgspec.Struct, frozen=True, gc=False):
@@ -134,7 +135,10 @@ class _Repeated(_Part):
 
 class _Browsers(_Repeated):
     def left(self, facts: Facts) -> int:
-        key = (self, facts.user_agent, facts.accept_language)
+        agent, languages = facts.user_agent, facts.accept_language
+        if len(agent) + len(languages) > _LONGEST_REMEMBERED:
+            return super().left(facts)
+        key = (self, agent, languages)
         return _LEFT.get(key) or self._known(key, facts)
 
 
@@ -142,9 +146,10 @@ class _Origins(_Repeated):
     """A query that there is is nearly always another one: ids of clicks stand in it."""
 
     def left(self, facts: Facts) -> int:
-        if facts.query:
+        referrer, host = facts.referrer, facts.host
+        if facts.query or len(referrer) + len(host) > _LONGEST_REMEMBERED:
             return super().left(facts)
-        key = (self, facts.referrer, facts.host, facts.door_bot)
+        key = (self, referrer, host, facts.door_bot)
         return _LEFT.get(key) or self._known(key, facts)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import redis
 
+from core.contracts import keys
+from core.contracts.link_snapshot import LinkSnapshot
 from tests.faults.books import ON_DISK, balance
 from tests.tracker_quart.rig import Valkey, Visitors, free_port, rig, wait_until
 
@@ -59,12 +61,20 @@ async def test_it_follows_a_planned_failover(tmp_path: Path) -> None:
                 await visitors.answers(10)
             new.move_to(address)
             await visitors.answers(200)
+            old.client.replicaof("127.0.0.1", free_port())  # so that it hears of no change any more
 
         await visitors.visit(16, scenario)
         assert new.client.role()[0] == b"master"
         balance(visitors, trackers, new)
         assert trackers.metric(ON_DISK) > 0
         wait_until(lambda: trackers.get("/never-seen")[0] == 404, "unknown again")
+        wait_until(lambda: new.client.pubsub_numsub(keys.CHANGED)[0][1] == 1, "listening")
+        for _ in range(
+            old.publisher.revision()
+        ):  # what was replicated has the revisions of the old one's publisher
+            new.publisher.revision()
+        new.publisher.link("sale", LinkSnapshot(link_id=7, url="https://moved.example/"))
+        wait_until(lambda: trackers.get("/sale")[1].startswith("https://moved.example/"), "moved")
 
 
 async def test_it_goes_on_over_the_replica_of_a_redis_that_died(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Connections of the fast lane: order, patience, pressure, ends; and the parts of Hypercorn that it leans on."""
 
 import asyncio
+import contextlib
 import inspect
 import re
 from collections.abc import AsyncIterator
@@ -146,6 +147,31 @@ async def test_it_reads_no_more_than_it_can_answer(lane: tuple[FastLane, int], p
     async with asyncio.timeout(LIMIT_S):
         for _ in range(sent):
             assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 302 ")
+    writer.close()
+
+
+async def test_it_waits_only_so_long_for_a_client_to_read_the_last_answers(
+    lane: tuple[FastLane, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fastlane, "_SWEEP_S", 0.01)
+    monkeypatch.setattr(connections, "HEAD_S", 0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", lane[1], limit=1 << 13)
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    request = GET.replace(b"?n=%d", b"?" + b"q" * 2000)
+    sent, unsent = 0, 0
+    async with asyncio.timeout(LIMIT_S):
+        while not unsent:
+            writer.write(request * 16)
+            sent += 16
+            await asyncio.sleep(0.01)
+            (connection,) = lane[0].connections
+            unsent = connection._transport.get_write_buffer_size()
+        writer.write(_last(b"/sale"))
+        while lane[0].connections:
+            await asyncio.sleep(0.01)
+        writer.transport.resume_reading()  # type: ignore[attr-defined]
+        with contextlib.suppress(ConnectionError):
+            assert (await reader.read()).count(b"HTTP/1.1 302") < sent
     writer.close()
 
 

@@ -79,13 +79,17 @@ async def test_it_comes_back_after_a_server_that_went(own: Own) -> None:
 
 
 async def test_it_leaves_a_server_that_turned_read_only(own: Own) -> None:
-    valkey, pipeline = own
+    valkey, _ = own
+    told: list[bool] = []
+    pipeline = Pipeline(make_client(valkey.url), patience=LIMIT_S, demoted=lambda: told.append(True))
     name = await pipeline.ask(packed(b"CLIENT", b"ID"))
     valkey.client.replicaof("127.0.0.1", "1")
     with pytest.raises(ReadOnlyError):
         await pipeline.ask(packed(b"EVAL", b"return redis.call('SET', KEYS[1], '1')", b"1", b"a"))
+    assert told == [True]
     valkey.client.replicaof("NO", "ONE")
     assert await pipeline.ask(packed(b"CLIENT", b"ID")) != name
+    pipeline.close()
 
 
 async def test_it_gives_up_a_server_that_owes_a_reply_and_asks_a_new_connection(own: Own) -> None:
@@ -103,6 +107,66 @@ async def test_it_gives_up_a_server_that_owes_a_reply_and_asks_a_new_connection(
             with contextlib.suppress(TimeoutError, RedisError):
                 if await pipeline.ask(packed(b"ECHO", b"c")) == b"c":
                     break
+
+
+class Slow:
+    """In front of a server: what connects waits for `delay` seconds before its first word is passed on."""
+
+    def __init__(self, valkey: Path, *, delay: float) -> None:
+        self.connections = 0
+        self._valkey, self._delay = valkey, delay
+        self._passing: list[asyncio.Task[None]] = []
+
+    async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        there, here = await asyncio.open_unix_connection(self._valkey)
+        self._passing.append(asyncio.create_task(self._pass_on(there, writer)))
+        await asyncio.sleep(self._delay)
+        await self._pass_on(reader, here)
+
+    async def close(self, server: asyncio.Server) -> None:
+        """Return when nothing is passed on any more."""
+        server.close()
+        await asyncio.wait(self._passing)
+
+    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+async def test_it_finishes_a_handshake_that_takes_longer_than_anybody_waits(own: Own, tmp_path: Path) -> None:
+    slow = Slow(own[0].socket, delay=0.4)
+    server = await asyncio.start_unix_server(slow.talk, tmp_path / "slow")
+    pipeline = Pipeline(make_client(f"unix://{tmp_path}/slow?db=1"), patience=0.1)
+    async with asyncio.timeout(LIMIT_S):
+        found = await asyncio.gather(
+            *(pipeline.ask(packed(b"ECHO", b"a")) for _ in range(3)), return_exceptions=True
+        )
+        assert [type(error) for error in found] == [TimeoutError] * 3
+        while not pipeline.send(packed(b"PING"), lambda _: None):
+            with contextlib.suppress(TimeoutError):
+                await pipeline.ask(packed(b"PING"))
+        assert await pipeline.ask(packed(b"ECHO", b"b")) == b"b"
+    assert slow.connections == 1
+    pipeline.close()
+    await slow.close(server)
+
+
+async def test_it_ends_a_handshake_with_whoever_waits_for_it(own: Own, tmp_path: Path) -> None:
+    slow = Slow(own[0].socket, delay=0.4)
+    server = await asyncio.start_unix_server(slow.talk, tmp_path / "slow")
+    pipeline = Pipeline(make_client(f"unix://{tmp_path}/slow?db=1"), patience=LIMIT_S)
+    asked = asyncio.create_task(pipeline.ask(packed(b"PING")))
+    async with asyncio.timeout(LIMIT_S):
+        while not slow.connections:
+            await asyncio.sleep(0.01)
+        pipeline.close()
+        with pytest.raises(ConnectionError):
+            await asked
+    await slow.close(server)
 
 
 async def test_it_says_that_nobody_is_there() -> None:

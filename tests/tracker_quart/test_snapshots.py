@@ -2,11 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
 from core.contracts import keys, link_snapshot
-from core.contracts.link_snapshot import LinkSnapshot
+from core.contracts.link_snapshot import LinkSnapshot, Rule, Variant
 from tests.tracker_quart.conftest import Publisher
 from tests.tracker_quart.rig import LIMIT_S
 from tracker_quart.contact import Breaker, make_client
@@ -174,7 +175,29 @@ async def test_it_trusts_entries_for_a_moment_only_while_no_announcement_is_hear
     assert snapshots.held(A) is None
 
 
-@pytest.mark.parametrize("damaged", [b"short", framed(1)[:-3], framed(1).replace(b"a.ex", b"\xff.ex")])
+def _odd(**fields: Any) -> bytes:
+    link = LinkSnapshot(link_id=1, **{"url": "https://a.example/", **fields})
+    return link_snapshot.encode(link, revision=1)
+
+
+def _variants(weight: int = 1, id: int = 1) -> tuple[Variant, ...]:
+    return (Variant(id=id, url="https://a.example/", weight=weight), Variant(id=2, url="https://a.example/"))
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        b"short",
+        framed(1)[:-3],
+        framed(1).replace(b"a.ex", b"\xff.ex"),
+        _odd(url="https://a.example/\u4f8b"),
+        _odd(url="https://a.example/\u4f8b", state="paused"),
+        _odd(split=_variants(weight=0)),
+        _odd(split=_variants(id=-1)),
+        _odd(split=_variants(), split_key=b"k" * 65),
+        _odd(rules=(Rule(id=1, split=_variants(weight=0)),)),
+    ],
+)
 async def test_it_keeps_a_damaged_snapshot_from_harming_others(world: World, damaged: bytes) -> None:
     world.held |= {A: damaged, B: framed(2)}
     snapshots = world.snapshots()

@@ -1,5 +1,6 @@
 """Which rule matches whom: every kind of condition, order, time over midnight and over changes of the clock."""
 
+import tracemalloc
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -281,3 +282,23 @@ def test_it_never_fails_on_what_a_stranger_sends(condition: Condition) -> None:
         "accept_language": "*;",
     }
     assert plan.by_rule(facts(**odd)) in (None, Choice(RULED, rule=1))
+
+
+def test_it_remembers_what_browsers_mean_and_no_more_than_a_few_megabytes_of_what_is_made_up() -> None:
+    """Every visitor sends other texts of the greatest length, in characters that take four bytes each."""
+    shop, portuguese = when("referrer", "a.example"), when("language", "pt")
+    link = LinkSnapshot(link_id=7, url=URL, rules=(Rule(id=1, conditions=(shop, portuguese), url=RULED),) * 2)
+    plan = Plan(link)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(20_000):
+            made_up = "\U0001f600" * 500 + str(number)
+            asked = facts(
+                user_agent=made_up[250:], accept_language="pt", referrer=f"https://a.example/{made_up}"
+            )
+            assert plan.by_rule(asked) == Choice(RULED, rule=1)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 16_000_000
