@@ -59,9 +59,7 @@ class Listener:
         """Returns never; raises when the connection is lost or to be left, or silent although it was asked to say
         something."""
         self._leaves = False
-        await self._client.connection_pool.disconnect(
-            inuse_connections=False
-        )  # to a server that was left?
+        await self._client.connection_pool.disconnect(inuse_connections=False)  # to a server that was left?
         async with self._client.pubsub() as channel:
             await channel.subscribe(keys.CHANGED)
             silent_s = 0.0
