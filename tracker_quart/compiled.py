@@ -1,5 +1,6 @@
 """Links as redirects use them: decoded, their rules compiled, and the answer at hand where everybody gets the same."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from operator import attrgetter
 
@@ -9,9 +10,11 @@ from core.contracts import link_snapshot
 from core.contracts.link_snapshot import LinkSnapshot
 from core.contracts.snapshot import revision_of
 from core.domain.decide import STEPS, Step, opened, steps_of
+from core.domain.decision import Decision
 from core.domain.destination import is_plain
+from core.domain.facts import Facts
 from core.domain.targeting import Plan, plan_of
-from tracker_quart.answers import Answer, head_of, redirect_to
+from tracker_quart.answers import Answer, lasting_redirect
 
 _DECODED = 16_384
 
@@ -40,41 +43,42 @@ _NOTHING_SET = tuple(_DECIDING.values())
 
 
 class Compiled(msgspec.Struct, frozen=True, gc=False):
-    """A link. `plan` is None without rules and split; `steps` are those that can decide about it; `answer` is what each
-    visitor without a query gets, None where that has to be decided."""
+    """A link. `plan` is None without rules and split; `steps` are those that can decide about it.
+
+    `answer` is what each visitor without a query gets, None where that has to be decided; `leads` decides about them
+    alone where rules and a split are all that there is, and leads to addresses that take nothing from the visit."""
 
     link: LinkSnapshot
     revision: int
     steps: tuple[Step, ...]
     plan: Plan | None
-    answer: Answer | None
+    answer: Answer | None = None
+    leads: Callable[[Facts], Decision] | None = None
 
 
 def compile_link(framed: bytes) -> Compiled:
     """Decode and compile a snapshot. Raises what its codec raises."""
     link = link_snapshot.decode(framed)
     if link.link_id and _deciding_of(link) == _NOTHING_SET:  # as nearly all
-        answer = fixed_redirect(link.url, link.status, link.no_referrer)
+        answer = lasting_redirect(link.url, link.status, link.no_referrer) if is_plain(link.url) else None
         return Compiled(link, revision_of(framed), (), None, answer)
-    return Compiled(link, revision_of(framed), steps_of(link), plan_of(link), None)
+    plan = plan_of(link)
+    leads = plan.lead if plan is not None and _is_only_led(link, plan) else None
+    return Compiled(link, revision_of(framed), steps_of(link), plan, None, leads)
 
 
-@lru_cache(maxsize=4096)
-def fixed_redirect(url: str, status: int, no_referrer: bool) -> Answer | None:
-    """The redirect to a destination that is the same for every visitor without a query; None for one that is not. It
-    comes with its head: many visitors are led there."""
-    if not is_plain(url):
-        return None
-    answer = redirect_to(url, status, no_referrer)
-    return msgspec.structs.replace(answer, head=head_of(answer))
+def _is_only_led(link: LinkSnapshot, plan: Plan) -> bool:
+    rest = msgspec.structs.replace(link, rules=(), split=())
+    is_bare = bool(link.link_id) and _deciding_of(rest) == _NOTHING_SET
+    return is_bare and not plan.asks_returning and all(map(is_plain, link.targets))
 
 
 def without_password(compiled: Compiled) -> Compiled:
     """The link as it is for a visitor who has given its password. The same revision: it is the same link."""
     link = opened(compiled.link)
-    return Compiled(link, compiled.revision, steps_of(link), compiled.plan, None)
+    return Compiled(link, compiled.revision, steps_of(link), compiled.plan)
 
 
 # The few that everybody visits stay decoded: their bytes are the entry's, whose hash Python keeps.
 compiled_of = lru_cache(maxsize=_DECODED)(compile_link)
-NOBODYS = Compiled(LinkSnapshot(), 0, STEPS, None, None)
+NOBODYS = Compiled(LinkSnapshot(), 0, STEPS, None)

@@ -11,15 +11,15 @@ from core.domain.app_links import ANDROID, Way, intent_of, way_of
 from core.domain.bots import door_verdict
 from core.domain.decide import Targeted, decide
 from core.domain.decision import UNKNOWN, Decision
-from core.domain.destination import Resolved, resolve, source_of
+from core.domain.destination import Resolved, is_plain, resolve, source_of
 from core.domain.facts import Facts
 from core.domain.ranges import Ranges
-from tracker_quart.answers import Answer, redirect_to
+from tracker_quart.answers import Answer, lasting_redirect, redirect_to
 from tracker_quart.app_page import AppPage
 from tracker_quart.caps import capped_click
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click
-from tracker_quart.compiled import Compiled, fixed_redirect
+from tracker_quart.compiled import Compiled
 from tracker_quart.macros import MacroValues
 from tracker_quart.replies import Replies
 from tracker_quart.returning import name_of
@@ -61,6 +61,12 @@ class Guide:
             return Prepared(compiled.answer, Click(click_id, click_event.encode(event)))
         link, plan = compiled.link, compiled.plan
         now_ms = click_event.unix_ms(click_id)
+        if compiled.leads is not None and not visit.query:  # as `decide` would, too
+            self._redirected.inc()
+            led = compiled.leads(Facts(now_ms, visit, door_bot, False, self._country_of))
+            event = _event(click_id, visit, compiled, click_event.REDIRECT, door_bot, led.rule, led.variant)
+            answer = lasting_redirect(led.url, led.status, link.no_referrer)
+            return Prepared(answer, Click(click_id, click_event.encode(event)))
         targeted = None
         if plan is not None:
             may_return = plan.asks_returning and returning is None and not door_bot and visit.ip != ""
@@ -77,15 +83,7 @@ class Guide:
             return self._held_back(
                 visit, domain, link, decision, Click(click_id, click_event.encode(event)), b""
             )
-        answer = None
-        if not (visit.query or link.click_id_param or link.apps):
-            answer = fixed_redirect(decision.url, decision.status, link.no_referrer)
-        if answer is not None:
-            event = _event(
-                click_id, visit, compiled, click_event.REDIRECT, door_bot, decision.rule, decision.variant
-            )
-        else:
-            answer, event = self._filled(visit, domain, compiled, decision, click_id, door_bot, source)
+        answer, event = self._filled(visit, domain, compiled, decision, click_id, door_bot, source)
         if decision.if_capped is not None:
             return self._counted(visit, domain, link, event, answer, decision.if_capped)
         self._redirected.inc()
@@ -101,10 +99,11 @@ class Guide:
         door_bot: str,
         source: str,
     ) -> tuple[Answer, ClickEvent]:
-        """The answer and the click where the address takes something from the visit, or an app may be opened."""
-        link, variant = compiled.link, decision.variant
-        app, answer = "", None
-        url, utm = self._resolved(decision.url, visit, domain, link, click_id, source)
+        """The redirect, with everything in its address that the visit brings, and its click."""
+        link, url, variant = compiled.link, decision.url, decision.variant
+        utm, app, answer = "", "", None
+        if visit.query or link.click_id_param or not is_plain(url):
+            url, utm = self._resolved(url, visit, domain, link, click_id, source)
         if link.apps is not None and not (door_bot or decision.rule):
             way = way_of(link.apps, visit.user_agent)
             if way is not None:
@@ -126,7 +125,10 @@ class Guide:
             utm,
             app,
         )
-        return answer or redirect_to(url, decision.status, link.no_referrer), event
+        if answer is None:
+            redirect = lasting_redirect if url is decision.url else redirect_to
+            answer = redirect(url, decision.status, link.no_referrer)
+        return answer, event
 
     def _counted(
         self,

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from core.domain.networks import Networks, forwarded_address
+from core.domain.networks import Networks, Number, forwarded_address, number_of
 from tracker_quart.visit import Visit, field_of, path_of, query_of
 
 OWN_PATHS = frozenset(
@@ -52,7 +52,8 @@ Line = tuple[str, str, str, bool]
 class Peer(msgspec.Struct, frozen=True, gc=False):
     """Who is at the other end of a connection, and whether it is a proxy of ours that says for whom it asks."""
 
-    address: str
+    ip: str
+    address: Number | None
     forwards: bool
 
 
@@ -64,9 +65,9 @@ class HeadReader:
         self._lines = _Lines()
         self._field_of = _Fields().__getitem__
 
-    def peer(self, address: str) -> Peer:
+    def peer(self, ip: str) -> Peer:
         """What `read` has to know of a connection, looked up once."""
-        return Peer(address, self._proxies.trust(address))
+        return Peer(ip, number_of(ip), self._proxies.trust(ip))
 
     def read(self, head: bytes, peer: Peer) -> tuple[Visit, bool] | None:
         """What a head asks for, and whether the client wants no other answer on this connection; None when Hypercorn
@@ -87,11 +88,12 @@ class HeadReader:
             host = ""
         if get("connection") == "close":
             closes = True
-        ip = peer.address
+        ip, address = peer.ip, peer.address
         if peer.forwards and (forwarded := get("x-forwarded-for")):
-            ip = forwarded_address(ip, forwarded, self._proxies)
+            ip, address = forwarded_address(ip, forwarded, self._proxies)
         visit = Visit(
             ip,
+            address,
             get("user-agent", ""),
             query,
             get("referer", ""),

@@ -8,7 +8,7 @@ from functools import lru_cache
 from urllib.parse import unquote_plus, unquote_to_bytes
 
 from core.domain.facts import Asked
-from core.domain.networks import Networks, visitor_address
+from core.domain.networks import Networks, number_of, visitor_address
 
 LONGEST_HOST = 255
 LONGEST_PATH = 1024
@@ -59,12 +59,14 @@ def read_visit(
         found[b"purpose"] = purpose
     fields = dict(field_of(name, value) for name, value in found.items())
     get = fields.get
+    ip = visitor_address(peer, get("x-forwarded-for", ""), proxies)
     return Visit(
         method=method,
         host=get("host", ""),
         path=path_of(target),
         query=query_of(query),
-        ip=visitor_address(peer, get("x-forwarded-for", ""), proxies),
+        ip=ip,
+        address=number_of(ip),
         user_agent=get("user-agent", ""),
         referrer=get("referer", ""),
         language=get("accept-language", ""),

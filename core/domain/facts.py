@@ -7,6 +7,7 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from core.domain.languages import first_language
+from core.domain.networks import Number
 from core.domain.referrers import referrer_host
 
 if TYPE_CHECKING:
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
 
 class Asked(msgspec.Struct, frozen=True, gc=False):
-    """What a visitor's request says. `language` is the raw Accept-Language header; what is missing is ""."""
+    """What a visitor's request says. `address` is `ip` as a number, None where that is no address; `language` is the
+    raw Accept-Language header; what is missing is ""."""
 
     ip: str
+    address: Number | None
     user_agent: str
     query: str
     referrer: str

@@ -71,32 +71,32 @@ def visitor_address(peer: str, forwarded_for: str, proxies: Networks) -> str:
     """The visitor's address: the peer itself, unless trusted proxies forwarded it."""
     if not forwarded_for or not proxies.trust(peer):
         return peer
-    return forwarded_address(peer, forwarded_for, proxies)
+    return forwarded_address(peer, forwarded_for, proxies)[0]
 
 
-def forwarded_address(peer: str, forwarded_for: str, proxies: Networks) -> str:
-    """For whom a trusted peer says that it asks.
+def forwarded_address(peer: str, forwarded_for: str, proxies: Networks) -> tuple[str, Number | None]:
+    """For whom a trusted peer says that it asks, as text and as a number.
 
     Walks X-Forwarded-For from the right, never the left-most by faith: with ranges, the first address that is not
     a trusted proxy; with hops, the hops-th from the right. A broken list falls back to the last good address.
     """
-    if "," not in forwarded_for:
+    if "," not in forwarded_for:  # as nearly always
         candidate = forwarded_for.strip()
-        return peer if number_of(candidate) is None else candidate
-    chain = [part.strip() for part in forwarded_for.split(",")]
+        number = number_of(candidate)
+        return (peer, number_of(peer)) if number is None else (candidate, number)
+    chain = forwarded_for.split(",")
     if proxies.hops:
-        candidate = chain[-proxies.hops] if len(chain) >= proxies.hops else chain[0]
-        return peer if number_of(candidate) is None else candidate
-    current = peer
+        chain = chain[-proxies.hops :][:1]
+    current, known = peer, number_of(peer)
     while chain:
-        candidate = chain.pop()
+        candidate = chain.pop().strip()
         number = number_of(candidate)
         if number is None:
-            return current
-        current = candidate
+            break
+        current, known = candidate, number
         if not proxies.holds(number):
             break
-    return current
+    return current, known
 
 
 def counted_as(address: str) -> str:

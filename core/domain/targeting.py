@@ -17,7 +17,7 @@ from core.domain import conditions
 from core.domain.conditions import network_of, range_of, window_of, zone_of
 from core.domain.decision import Decision
 from core.domain.facts import Facts
-from core.domain.networks import Number, number_of
+from core.domain.networks import Number
 from core.domain.split import Split
 
 Test = Callable[[Any], bool]
@@ -40,6 +40,11 @@ class Plan:
         self.asks_returning = bool(link.split_key) and any(map(asks_returning, link.rules))
         """True when a rule wants to know who was here before; nobody can be told apart without a key."""
         self._split = _split(link, link.split)
+        self._destination = _led(link, link.url)
+
+    def lead(self, facts: Facts) -> Decision:
+        """What `decide` comes to for a link that has nothing else that could decide."""
+        return self.by_rule(facts) or self.by_split(facts) or self._destination
 
     def by_rule(self, facts: Facts) -> Decision | None:
         """Where the first rule that matches leads."""
@@ -89,7 +94,7 @@ def _split(link: LinkSnapshot, variants: tuple[Variant, ...], *, rule: int = 0) 
     return Split(ends, link_id=link.link_id, key=link.split_key)
 
 
-def _led(link: LinkSnapshot, url: str, *, rule: int, variant: int = 0) -> Decision:
+def _led(link: LinkSnapshot, url: str, *, rule: int = 0, variant: int = 0) -> Decision:
     return Decision(link.status, click_event.REDIRECT, url, rule, variant)
 
 
@@ -117,21 +122,20 @@ class _Part:
 class _Repeated(_Part):
     """Of facts that come again and again, with other visitors: what they leave is remembered."""
 
-    def _known(self, key: Hashable, facts: Facts) -> int:
+    def _found(self, key: Hashable, length: int, facts: Facts) -> int:
         left = self._left(facts)
-        if len(_LEFT) >= _REMEMBERED:
-            _LEFT.clear()
-        _LEFT[key] = left
+        if length <= _LONGEST_REMEMBERED:
+            if len(_LEFT) >= _REMEMBERED:
+                _LEFT.clear()
+            _LEFT[key] = left
         return left
 
 
 class _Browsers(_Repeated):
     def left(self, facts: Facts) -> int:
         agent, languages = facts.asked.user_agent, facts.asked.language
-        if len(agent) + len(languages) > _LONGEST_REMEMBERED:
-            return self._left(facts)
         key = (self, agent, languages)
-        return _LEFT.get(key) or self._known(key, facts)
+        return _LEFT.get(key) or self._found(key, len(agent) + len(languages), facts)
 
 
 class _Origins(_Repeated):
@@ -139,11 +143,10 @@ class _Origins(_Repeated):
 
     def left(self, facts: Facts) -> int:
         asked = facts.asked
-        referrer, host = asked.referrer, asked.host
-        if asked.query or len(referrer) + len(host) > _LONGEST_REMEMBERED:
+        if asked.query:
             return self._left(facts)
-        key = (self, referrer, host, facts.door_bot)
-        return _LEFT.get(key) or self._known(key, facts)
+        key = (self, asked.referrer, asked.host, facts.door_bot)
+        return _LEFT.get(key) or self._found(key, len(asked.referrer) + len(asked.host), facts)
 
 
 class _Clock(_Part):
@@ -178,7 +181,7 @@ class _Countries(_Part):
 
 class _Addresses(_Part):
     def left(self, facts: Facts) -> int:
-        return self._left(number_of(facts.asked.ip) or _NOWHERE)
+        return self._left(facts.asked.address or _NOWHERE)
 
 
 _NOWHERE = (0, 0)

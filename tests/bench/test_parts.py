@@ -18,6 +18,7 @@ from core.contracts.click_event import ClickEvent
 from core.domain.bots import door_verdict
 from core.domain.conditions import KINDS, RETURNING, check_condition
 from core.domain.facts import Asked, Facts
+from core.domain.networks import number_of
 from core.domain.targeting import plan_of
 from tests.bench import browsers, links, rates, visitors
 from tests.bench.books import Books
@@ -110,6 +111,7 @@ def test_it_asks_every_kind_of_condition_and_no_visitor_matches_but_the_last_rul
             1_795_000_000_000,
             Asked(
                 ip=headers["x-forwarded-for"],
+                address=number_of(headers["x-forwarded-for"]),
                 user_agent=headers["user-agent"],
                 query="",
                 referrer=headers.get("referer", ""),

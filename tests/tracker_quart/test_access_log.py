@@ -12,7 +12,8 @@ from tracker_quart.access_log import AccessLog
 from tracker_quart.visit import Visit
 setup_logging("tracker", log_format="json", log_level="info")
 visit = Visit(method="GET", host="go.example", path="/sale", query="email=private", ip="203.0.113.77",
-              user_agent="private", referrer="https://private.example/", language="", purpose="")
+              address=(4, 3405803853), user_agent="private", referrer="https://private.example/", language="",
+              purpose="")
 AccessLog(1).note(visit, status=302, outcome="redirect", seconds=0.0012041, click_id=bytes(16))
 AccessLog(1).note(visit, status=404, outcome="unknown", seconds=0.1)
 """

@@ -6,12 +6,18 @@ import msgspec
 import pytest
 
 from core.contracts import link_snapshot
+from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import AppLinks, Condition, LinkSnapshot, Rule, Variant
-from core.domain.decide import steps_of
+from core.domain.decide import Targeted, decide, steps_of
+from core.domain.facts import Asked, Facts
 from tracker_quart.compiled import Compiled, compile_link, without_password
 
 URL = "https://shop.example/a"
 PLAIN = LinkSnapshot(link_id=7, url=URL)
+DOMAIN = DomainSnapshot(domain_id=1, host="go.example")
+ASKED = Asked(
+    ip="192.0.2.7", address=None, user_agent="x", query="", referrer="", host="go.example", language=""
+)
 
 HARMLESS: dict[str, Any] = {
     "link_id": 8,
@@ -75,3 +81,29 @@ def test_it_opens_a_link_for_who_knows_the_password() -> None:
     opened = without_password(locked)
     assert (opened.link.state, opened.link.password_hash) == ("live", "")
     assert (opened.revision, opened.plan, opened.answer) == (5, locked.plan, None)
+
+
+def test_it_says_what_rules_and_a_split_alone_lead_to() -> None:
+    ruled = msgspec.structs.replace(PLAIN, rules=DECIDING["rules"], split=DECIDING["split"])
+    leads = compiled(ruled).leads
+    assert leads is not None
+    plan = compiled(ruled).plan
+    assert plan is not None
+    for door_bot in ("agent", ""):
+        facts = Facts(1, ASKED, door_bot)
+        assert leads(facts) == decide(ruled, domain=DOMAIN, now_ms=1, targeted=Targeted(plan, facts))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        *({name: DECIDING[name]} for name in DECIDING if name not in ("rules", "split")),
+        {"url": URL + "?a={click_id}"},
+        {"split": (Variant(id=1, url=URL + "?utm_source=a"),)},
+        {"rules": (Rule(id=1, conditions=(Condition("returning"),), url=URL),), "split_key": b"k" * 16},
+        {"link_id": 0},
+    ],
+)
+def test_it_leaves_all_else_beside_rules_to_the_decision(more: dict[str, Any]) -> None:
+    link = msgspec.structs.replace(PLAIN, **{"rules": DECIDING["rules"], **more})
+    assert compiled(link).leads is None and compiled(link).plan is not None

@@ -18,7 +18,9 @@ URL, OVER, PARKED = (
     "https://shop.example/parked",
 )
 NOW = 1_764_230_400_000
-ASKED = Asked(ip="192.0.2.7", user_agent="x", query="", referrer="", host="go.example", language="")
+ASKED = Asked(
+    ip="192.0.2.7", address=None, user_agent="x", query="", referrer="", host="go.example", language=""
+)
 PLAIN = DomainSnapshot(domain_id=1, host="go.example")
 PARKING = DomainSnapshot(
     domain_id=1, host="go.example", expired_url=PARKED, not_found_url=PARKED, root_url=PARKED

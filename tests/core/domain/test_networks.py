@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.domain.networks import counted_as, parse_networks, visitor_address
+from core.domain.networks import counted_as, forwarded_address, number_of, parse_networks, visitor_address
 
 
 @pytest.mark.parametrize(
@@ -26,6 +26,15 @@ from core.domain.networks import counted_as, parse_networks, visitor_address
 )
 def test_it_finds_the_visitor(trusted: str, peer: str, forwarded: str, visitor: str) -> None:
     assert visitor_address(peer, forwarded, parse_networks(trusted)) == visitor
+
+
+@pytest.mark.parametrize(
+    "forwarded", ["1.2.3.4", "9.9.9.9, 1.2.3.4", "nonsense", "1.2.3.4, nonsense", "::ffff:1.2.3.4"]
+)
+@pytest.mark.parametrize("trusted", ["1", "10.0.0.0/8"])
+def test_it_knows_the_number_of_the_visitor_that_it_found(trusted: str, forwarded: str) -> None:
+    visitor, number = forwarded_address("10.0.0.7", forwarded, parse_networks(trusted))
+    assert number == number_of(visitor) is not None
 
 
 def test_it_refuses_what_is_no_network() -> None:

@@ -14,6 +14,7 @@ from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
 from core.domain.decide import Targeted, decide
 from core.domain.decision import Decision
 from core.domain.facts import Asked, Facts
+from core.domain.networks import number_of
 from core.domain.targeting import Plan, plan_of
 
 URL, RULED = "https://shop.example/", "https://shop.example/ruled"
@@ -39,7 +40,7 @@ def facts(**fields: Any) -> Facts:
     }
     said |= {name: fields.pop(name) for name in said if name in fields}
     known = {"now_ms": at("2026-11-27T12:00"), "country_of": lambda ip: COUNTRIES.get(ip, "")}
-    return Facts(asked=Asked(**said), **{**known, **fields})
+    return Facts(asked=Asked(**said, address=number_of(said["ip"])), **{**known, **fields})
 
 
 def led(url: str, **ids: int) -> Decision:
