@@ -158,14 +158,16 @@ async def test_it_waits_only_so_long_for_a_client_to_read_the_last_answers(
     reader, writer = await asyncio.open_connection("127.0.0.1", lane[1], limit=1 << 13)
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     request = GET.replace(b"?n=%d", b"?" + b"q" * 2000)
-    sent, unsent = 0, 0
+    sent = 0
     async with asyncio.timeout(LIMIT_S):
-        while not unsent:
+        while not lane[0].connections:
+            await asyncio.sleep(0.01)
+        (connection,) = lane[0].connections
+        while not connection._transport.get_write_buffer_size():
             writer.write(request * 16)
             sent += 16
-            await asyncio.sleep(0.01)
-            (connection,) = lane[0].connections
-            unsent = connection._transport.get_write_buffer_size()
+            while connection._requests < sent or connection._turns:
+                await asyncio.sleep(0.01)
         writer.write(_last(b"/sale"))
         while lane[0].connections:
             await asyncio.sleep(0.01)
