@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 import redis
@@ -30,6 +31,11 @@ _TEMPLATE = "rastro"
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers in the controlling process; parallel workers inherit their addresses."""
+    too_slow = [hypothesis.HealthCheck.too_slow]
+    hypothesis.settings.register_profile("rastro", deadline=None, suppress_health_check=too_slow)
+    hypothesis.settings.load_profile(
+        "rastro"
+    )  # how fast a machine is says nothing about what the product does
     if hasattr(config, "workerinput") or config.option.collectonly or _POSTGRES in os.environ:
         return
     root = servers.SHARED_ROOT / "tests" if os.geteuid() == 0 else Path(tempfile.gettempdir())

@@ -19,7 +19,8 @@ log = logger(__name__)
 
 
 class Listener:
-    """Subscribed to the channel of changes from `start` to `stop`; a lost connection is made again."""
+    """Subscribed to the channel of changes from `start` to `stop`; a lost connection is made again. The client is its
+    own: a connection out of a pool could lead to a server that others have left."""
 
     def __init__(self, client: Any, snapshots: Snapshots) -> None:
         self._client = client
@@ -32,9 +33,10 @@ class Listener:
         self._task = asyncio.create_task(self._run())
 
     async def stop(self) -> None:
-        """Stop listening."""
+        """Stop listening, and close the client."""
         if self._task is not None:
             await end(self._task)
+        await self._client.aclose()
 
     def leave(self) -> None:
         """The server was demoted: listen to the one that stands at its address now, within a second."""
@@ -59,7 +61,6 @@ class Listener:
         """Returns never; raises when the connection is lost or to be left, or silent although it was asked to say
         something."""
         self._leaves = False
-        await self._client.connection_pool.disconnect(inuse_connections=False)  # to a server that was left?
         async with self._client.pubsub() as channel:
             await channel.subscribe(keys.CHANGED)
             silent_s = 0.0

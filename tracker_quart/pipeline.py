@@ -21,7 +21,8 @@ Reply = Callable[[Any], None]
 
 
 _CONNECT_S = 1.0
-"""How long it may take to make a connection. Callers wait less: it is made for those who come after them as well."""
+"""How long it may take at least until a connection is made, with all that is said before the first command (redis-py
+bounds the connecting itself). Callers wait less: it is made for those who come after them as well."""
 
 _CLOSED = "the connection to Redis was closed by this end"
 
@@ -75,22 +76,33 @@ class Pipeline:
             self._connecting.cancel()
         _abort(self._line)
 
+    def leave(self) -> None:
+        """As `close`, once the connection owes no reply any more: the next command makes another one."""
+        if self._connecting is not None:
+            self._connecting.cancel()
+        if self._line is not None:
+            self._line.leave()
+
     async def _connected(self) -> None:
         """Wait for a connection, for which all who wait share one attempt. Raises what that raises."""
         if self._connecting is None:
             self._connecting = asyncio.create_task(self._connect())
             self._connecting.add_done_callback(self._tried)
-        await asyncio.shield(self._connecting)
+        attempt = self._connecting
+        await asyncio.wait(
+            [attempt]
+        )  # always gives way to the loop, and whoever stops waiting does not end the attempt
+        if attempt.cancelled():
+            raise ConnectionError(_CLOSED)
+        attempt.result()
 
     async def _connect(self) -> None:
         connection = self._make()
         try:
-            async with asyncio.timeout(_CONNECT_S):
+            async with asyncio.timeout(max(_CONNECT_S, self._patience)):
                 await connection.connect()
-        except BaseException as error:
+        except BaseException:
             await connection.disconnect(nowait=True)
-            if isinstance(error, asyncio.CancelledError):  # by `close`: those who wait were not cancelled
-                raise ConnectionError(_CLOSED) from None
             raise
         writer, connection._writer, connection._reader = connection._writer, None, None
         self._line = _Line(writer, self._patience, self._demoted)
@@ -161,6 +173,11 @@ class _Line(asyncio.Protocol):
             self._watch = self._loop.call_at(due, self._look)
         self._transport.write(command)
 
+    def leave(self) -> None:
+        self.is_lost = True
+        if not self._asked:
+            self._transport.abort()
+
     def abort(self, error: Exception) -> None:
         self.is_lost = True
         self._transport.abort()
@@ -178,6 +195,8 @@ class _Line(asyncio.Protocol):
                 if isinstance(reply, ReadOnlyError):
                     self.abort(reply)
                     self._demoted()
+            if self.is_lost and not self._asked:
+                self._transport.abort()
         except (InvalidResponse, IndexError):
             self.abort(ConnectionError("no Redis speaks there"))
 

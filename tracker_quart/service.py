@@ -40,12 +40,13 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.draining = False
+        self._left_behind = False
         self._drain_limit = settings.drain_limit
         self._deadline: float | None = None
         self._client = make_client(settings.redis_url)
         self._reads = Breaker("snapshots")
         self._writes = Breaker("clicks")
-        self._pipeline = Pipeline(self._client, patience=PATIENCE_S, demoted=self._leave)
+        self._pipeline = Pipeline(self._client, patience=PATIENCE_S, demoted=self._was_demoted)
         self._questions = Pipeline(self._client, patience=DEADLINE_S)
         self._replays = Replay(self._client)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
@@ -56,7 +57,7 @@ class Service:
         self.snapshots = Snapshots(
             read=reader(self._questions), breaker=self._reads, limit=settings.snapshot_cache
         )
-        self._listener = Listener(self._client, self.snapshots)
+        self._listener = Listener(make_client(settings.redis_url), self.snapshots)
         replies = Replies(Pages(), brand=settings.org_name)
         self.redirector = Redirector(
             snapshots=self.snapshots,
@@ -128,9 +129,13 @@ class Service:
         await self.books.close()
         await self._client.aclose()
 
-    def _leave(self) -> None:
-        """A write found that its server was demoted; what only reads would stay with it."""
-        self._questions.close()
+    def _was_demoted(self) -> None:
+        self._left_behind = True
+
+    def _follow(self) -> None:
+        """Writes have found the server that took over: what only reads would stay with the demoted one."""
+        self._left_behind = False
+        self._questions.leave()
         self._listener.leave()
 
     async def _tend(self) -> None:
@@ -140,6 +145,8 @@ class Service:
             try:
                 if self._reads.failing or not self.has_met_redis:
                     await self._ping()
+                if self._left_behind and not self._writes.failing:
+                    self._follow()
                 if time.monotonic() - adopted >= _ADOPT_EVERY_S:
                     adopted = time.monotonic()
                     await self._spool.adopt()

@@ -40,6 +40,7 @@ class Facts(msgspec.Struct, gc=False):
     returning: bool = False
     country_of: Callable[[str], str] = lambda ip: ""
     _agent: Any = None
+    _referrer_host: str | None = None
     _parameters: dict[str, list[str]] | None = None
 
     @property
@@ -59,7 +60,9 @@ class Facts(msgspec.Struct, gc=False):
     @property
     def referrer_host(self) -> str:
         """The referring host, without `www.`; "" for a visitor who typed the address."""
-        return referrer_host(self.asked.referrer, own_host=self.asked.host)  # which remembers
+        if self._referrer_host is None:
+            self._referrer_host = referrer_host(self.asked.referrer, own_host=self.asked.host)
+        return self._referrer_host
 
     @property
     def parameters(self) -> dict[str, list[str]]:

@@ -7,6 +7,7 @@ is worse than the link's own destination.
 
 from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
+from itertools import count
 from typing import Any
 
 import msgspec
@@ -26,7 +27,7 @@ Test = Callable[[Any], bool]
 _REMEMBERED = 8192
 _LONGEST_REMEMBERED = 400
 """For how many texts of visitors, in all, it is remembered what they mean for rules, and of how many characters at
-most: what browsers send takes some 3 MB, and what somebody makes up to fill the memory 13 MB."""
+most: what browsers send takes some 3 MB, and what somebody makes up to fill the memory 15 MB."""
 
 
 class Plan:
@@ -120,7 +121,12 @@ class _Part:
 
 
 class _Repeated(_Part):
-    """Of facts that come again and again, with other visitors: what they leave is remembered."""
+    """Of facts that come again and again, with other visitors: what they leave is remembered, under a number of the
+    part's own, so that the memory holds on to no link that was edited or forgotten."""
+
+    def __init__(self, tests: Iterable[tuple[int, Test]]) -> None:
+        super().__init__(tests)
+        self._name = next(_NAMES)
 
     def _found(self, key: Hashable, length: int, facts: Facts) -> int:
         left = self._left(facts)
@@ -134,7 +140,7 @@ class _Repeated(_Part):
 class _Browsers(_Repeated):
     def left(self, facts: Facts) -> int:
         agent, languages = facts.asked.user_agent, facts.asked.language
-        key = (self, agent, languages)
+        key = (self._name, agent, languages)
         return _LEFT.get(key) or self._found(key, len(agent) + len(languages), facts)
 
 
@@ -145,7 +151,7 @@ class _Origins(_Repeated):
         asked = facts.asked
         if asked.query:
             return self._left(facts)
-        key = (self, asked.referrer, asked.host, facts.door_bot)
+        key = (self._name, asked.referrer, asked.host, facts.door_bot)
         return _LEFT.get(key) or self._found(key, len(asked.referrer) + len(asked.host), facts)
 
 
@@ -186,6 +192,7 @@ class _Addresses(_Part):
 
 _NOWHERE = (0, 0)
 _LEFT: dict[Hashable, int] = {}
+_NAMES = count()
 
 
 def _parts_of(rules: Iterable[_Compiled]) -> Iterable[_Part]:

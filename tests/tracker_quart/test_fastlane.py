@@ -119,7 +119,8 @@ async def test_it_closes_on_those_who_take_for_ever(
 
     dripping = asyncio.create_task(drip())
     async with asyncio.timeout(LIMIT_S):
-        assert await reader.read() == b""
+        with contextlib.suppress(ConnectionResetError):  # what was dripped meanwhile met a closed door
+            assert await reader.read() == b""
     dripping.cancel()
     writer.close()
     assert not lane[0].connections

@@ -3,15 +3,17 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 from redis.exceptions import ConnectionError, ReadOnlyError, RedisError, ResponseError
 
 from tests.tracker_quart.rig import LIMIT_S, Valkey
+from tracker_quart import pipeline as pipelines
 from tracker_quart.contact import make_client
-from tracker_quart.pipeline import Pipeline, packed
+from tracker_quart.pipeline import Pipeline, _Line, packed
 
 
 @pytest.fixture
@@ -115,26 +117,36 @@ class Slow:
     def __init__(self, valkey: Path, *, delay: float) -> None:
         self.connections = 0
         self._valkey, self._delay = valkey, delay
-        self._passing: list[asyncio.Task[None]] = []
+        self._talking: list[asyncio.Task[Any]] = []
 
     async def talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self._talking.append(cast("asyncio.Task[Any]", asyncio.current_task()))
         there, here = await asyncio.open_unix_connection(self._valkey)
-        self._passing.append(asyncio.create_task(self._pass_on(there, writer)))
-        await asyncio.sleep(self._delay)
-        await self._pass_on(reader, here)
+        answers = asyncio.create_task(_pass_on(there, writer))
+        try:
+            await asyncio.sleep(self._delay)
+            await _pass_on(reader, here)
+            await answers
+        except asyncio.CancelledError:
+            answers.cancel()
+        for end in (here, writer):
+            end.close()
+            with contextlib.suppress(OSError):
+                await end.wait_closed()
 
-    async def close(self, server: asyncio.Server) -> None:
-        """Return when nothing is passed on any more."""
+    async def end(self, server: asyncio.Server) -> None:
+        """Pass nothing on any more."""
         server.close()
-        await asyncio.wait(self._passing)
+        for task in self._talking:
+            task.cancel()
+        await asyncio.wait(self._talking)
 
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(1 << 16):
-            writer.write(data)
-        writer.close()
-        with contextlib.suppress(OSError):
-            await writer.wait_closed()
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+    writer.write_eof()
 
 
 async def test_it_finishes_a_handshake_that_takes_longer_than_anybody_waits(own: Own, tmp_path: Path) -> None:
@@ -152,7 +164,7 @@ async def test_it_finishes_a_handshake_that_takes_longer_than_anybody_waits(own:
         assert await pipeline.ask(packed(b"ECHO", b"b")) == b"b"
     assert slow.connections == 1
     pipeline.close()
-    await slow.close(server)
+    await slow.end(server)
 
 
 async def test_it_ends_a_handshake_with_whoever_waits_for_it(own: Own, tmp_path: Path) -> None:
@@ -166,7 +178,75 @@ async def test_it_ends_a_handshake_with_whoever_waits_for_it(own: Own, tmp_path:
         pipeline.close()
         with pytest.raises(ConnectionError):
             await asked
-    await slow.close(server)
+    await slow.end(server)
+
+
+async def test_it_begins_anew_where_a_handshake_takes_for_ever(
+    own: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipelines, "_CONNECT_S", 0.2)
+    slow = Slow(own[0].socket, delay=1e6)
+    server = await asyncio.start_unix_server(slow.talk, tmp_path / "slow")
+    pipeline = Pipeline(make_client(f"unix://{tmp_path}/slow?db=1"), patience=0.05)
+    async with asyncio.timeout(LIMIT_S):
+        while slow.connections < 3:
+            with pytest.raises(TimeoutError):
+                await pipeline.ask(packed(b"PING"))
+    pipeline.close()
+    await slow.end(server)
+
+
+async def test_it_gives_way_where_a_connection_is_lost_as_soon_as_it_is_made(own: Own) -> None:
+    """The loop must go on: nothing else would ever end the waiting."""
+    _, pipeline = own
+    made = pipeline._connect
+
+    async def lost() -> None:
+        await made()
+        pipeline.close()
+
+    pipeline._connect = lost  # type: ignore[method-assign]
+    async with asyncio.timeout(LIMIT_S):
+        with pytest.raises((ConnectionError, TimeoutError)):
+            await pipeline.ask(packed(b"PING"))
+
+
+async def test_it_leaves_a_connection_after_the_replies_that_it_owes(pipeline: Pipeline) -> None:
+    name = await pipeline.ask(packed(b"CLIENT", b"ID"))
+    owed = [asyncio.create_task(pipeline.ask(packed(b"ECHO", b"%d" % number))) for number in range(3)]
+    await asyncio.sleep(0)
+    pipeline.leave()
+    assert await pipeline.ask(packed(b"CLIENT", b"ID")) != name
+    assert await asyncio.gather(*owed) == [b"0", b"1", b"2"]
+    assert name not in [
+        line.split()[0] for line in (await pipeline.ask(packed(b"CLIENT", b"LIST"))).splitlines()
+    ]
+
+
+async def test_it_watches_an_older_command_before_a_newer_one() -> None:
+    class Transport:
+        def __getattr__(self, name: str) -> Callable[..., bool]:
+            return lambda *_: False
+
+    class Writer:
+        transport = Transport()
+
+    replies: list[object] = []
+    line = _Line(cast("asyncio.StreamWriter", Writer()), 0.2, lambda: None)
+    line.send(b"A", replies.append)
+    await asyncio.sleep(0.1)
+    line.send(b"B", replies.append)
+    time.sleep(0.15)
+    while line._watch is not None:  # until it was seen that the reply to A is late
+        await asyncio.sleep(0)
+    line.data_received(b"+a\r\n")
+    line.send(b"C", replies.append)
+    for _ in range(4):
+        await asyncio.sleep(0)
+    assert replies == [b"a"]
+    watch = line._watch
+    assert watch is not None and watch.when() == line._asked[0][1]
+    line.abort(ConnectionError())
 
 
 async def test_it_says_that_nobody_is_there() -> None:

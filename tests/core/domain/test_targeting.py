@@ -1,6 +1,7 @@
 """Which rule matches whom: every kind of condition, order, time over midnight and over changes of the clock."""
 
 import tracemalloc
+import weakref
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -295,19 +296,38 @@ def test_it_never_fails_on_what_a_stranger_sends(condition: Condition) -> None:
     assert plan.by_rule(facts(**odd)) in (None, led(RULED, rule=1))
 
 
-def test_it_remembers_what_browsers_mean_and_no_more_than_a_few_megabytes_of_what_is_made_up() -> None:
-    """Every visitor sends other texts of the greatest length, in characters that take four bytes each."""
+def test_it_remembers_what_browsers_mean_and_nothing_of_great_length() -> None:
+    """Made-up texts differ for every visitor, and a character may take four bytes."""
     shop, portuguese = when("referrer", "a.example"), when("language", "pt")
-    link = LinkSnapshot(link_id=7, url=URL, rules=(Rule(id=1, conditions=(shop, portuguese), url=RULED),) * 2)
+    link = LinkSnapshot(link_id=7, url=URL, rules=(Rule(id=1, conditions=(shop, portuguese), url=RULED),))
     plan = Plan(link)
+    kept = memory_of(plan, agent="x" * 300, referrer="https://a.example/" + "x" * 300)
+    assert kept > 300_000
+    long = "\U0001f600" * 401
+    assert memory_of(plan, agent=long, referrer=f"https://a.example/{long}") < 1_000_000
+
+
+def memory_of(plan: Plan, *, agent: str, referrer: str) -> int:
+    """Bytes that a thousand visits leave behind, each with an end of its own to both texts."""
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        for number in range(20_000):
-            made_up = "\U0001f600" * 500 + str(number)
-            asked = facts(user_agent=made_up[250:], language="pt", referrer=f"https://a.example/{made_up}")
+        for number in range(1000):
+            asked = facts(user_agent=agent + str(number), referrer=referrer + str(number), language="pt")
             assert plan.by_rule(asked) == led(RULED, rule=1)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert after - before < 16_000_000
+    return after - before
+
+
+def test_it_holds_on_to_no_link_that_is_gone() -> None:
+    link = LinkSnapshot(
+        link_id=7, url=URL, rules=(Rule(id=1, conditions=(when("device", "tv"),), url=RULED),)
+    )
+    plan = Plan(link)
+    plan.by_rule(facts())
+    gone = weakref.ref(plan)
+    parts = [weakref.ref(leaves.__self__) for _, leaves in plan._parts]  # type: ignore[attr-defined]
+    del plan
+    assert gone() is None and [part() for part in parts] == [None]
