@@ -17,6 +17,9 @@ ANSWERED = "{rastro}:books:answered"
 """Hash: hour of the click id and who counted (`answered_field`) -> clicks that this process has answered in that hour,
 all of them each time, so that saying it again does no harm. Copied to PostgreSQL."""
 
+DEAD_CLICKS = "{rastro}:books:dead"
+"""Hash: hour of the click id -> clicks that were set aside (dead letters) and not put back. Copied to PostgreSQL."""
+
 CAP_COUNTS = "{rastro}:caps"
 """Hash: id of a link with a click cap -> people whom it led to its destination, by the door's verdict. Seeded from
 PostgreSQL when the link is published; survives a republish."""
@@ -48,6 +51,16 @@ HEARTBEAT_TTL_S = 30
 
 STATS_TTL_S = 25 * 3600
 
+DEPTHS = "{rastro}:depths"
+"""Stream of samples of all queues, one every SAMPLE_EVERY_S: `QUEUE:depth` (waiting and running), `QUEUE:done` (in the
+last whole minute), and `processes`."""
+
+SAMPLE_EVERY_S = 15
+
+SAMPLES_KEPT = 24 * 3600 // SAMPLE_EVERY_S
+
+TRIAL_TTL_S = 3600
+
 PAUSED = "{rastro}:paused"
 """Set of the names of paused queues: no worker begins anything of theirs."""
 
@@ -78,6 +91,27 @@ def later(queue: str) -> str:
 def dead(queue: str) -> str:
     """Stream of a queue's dead letters, trimmed to DEAD_TTL_MS."""
     return f"{{rastro}}:dead:{queue}"
+
+
+def failures(queue: str) -> str:
+    """Sorted set, all scores 0: "GROUP LETTER" for each dead letter of a queue, so that a group is a range of words."""
+    return f"{{rastro}}:failures:{queue}"
+
+
+def failure_groups(queue: str) -> str:
+    """Hash: group of dead letters -> JSON of what they have in common: `reason`, `task`, `error`."""
+    return f"{{rastro}}:failures:{queue}:groups"
+
+
+def failures_read(queue: str) -> str:
+    """Id of the last dead letter that was put into `failures(queue)`."""
+    return f"{{rastro}}:failures:{queue}:read"
+
+
+def trials(queue: str) -> str:
+    """Hash of dead letters that were retried to see whether they work now (TRIAL_TTL_S): `try:GROUP` -> entry and
+    task's id, `of:ENTRY` -> group, and `failed:GROUP` -> the letter that came back."""
+    return f"{{rastro}}:failures:{queue}:trials"
 
 
 def suspects(queue: str) -> str:
