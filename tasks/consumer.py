@@ -5,25 +5,30 @@ uncharged for others to take, and the process still ends with 0.
 """
 
 import os
+import resource
 import secrets
 import signal
 import socket
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from huey.consumer import Consumer
 
 from core.contracts import keys
 from core.observe import logger
 from tasks.chores import Chore, ChoreScheduler, ChoreThread
-from tasks.queues import LANES, POOLS, Lane
+from tasks.queues import LANES, POOLS, SCHEDULING_POOL, Lane
 from tasks.runner import TaskHuey
 from tasks.streams import StreamStorage, now_ms
 from tasks.worker import LaneWorker
 
 log = logger(__name__)
 
+_BEAT_S = 2.0  # the console shows what runs
+_MOST_HELD_AT_ONCE = 20_000  # entries moved for one paused queue before others have their turn
 _FORGET_AFTER_MS = 3_600_000  # a consumer that said nothing for an hour and holds nothing is gone
 
 
@@ -45,10 +50,10 @@ class StreamConsumer(Consumer):  # type: ignore[misc]
         """`drain_limit` is in seconds. `chores` are added to those of every process."""
         self.process = process_name()
         self.pool = pool
-        self._chores = (*_upkeep(huey.storage, POOLS[pool]), *chores)
+        self._chores = (*_upkeep(huey.storage, pool), *chores)
         lanes = [lane for lane in LANES[pool] for _ in range(threads)]
         self._free: deque[tuple[int, Lane]] = deque(enumerate(lanes))
-        self._heart = _heart(huey.storage, process=self.process, pool=pool)
+        self._heart = _heart(huey.storage, process=self.process, pool=pool, lanes=len(lanes))
         super().__init__(
             huey,
             workers=len(lanes),
@@ -122,7 +127,16 @@ def process_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def _heart(storage: StreamStorage, *, process: str, pool: str) -> ChoreThread:
+def memory_bytes() -> int:
+    """Resident memory of this process; the most that it ever was where there is no /proc."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _heart(storage: StreamStorage, *, process: str, pool: str, lanes: int) -> ChoreThread:
     started = now_ms()
 
     def beat() -> None:
@@ -131,8 +145,11 @@ def _heart(storage: StreamStorage, *, process: str, pool: str) -> ChoreThread:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "pool": pool,
+            "lanes": lanes,
             "started_ms": started,
             "seen_ms": now_ms(),
+            "rss_bytes": memory_bytes(),
+            "running": msgspec.json.encode(storage.running()),
         }
         pipeline.hset(keys.worker(process), mapping=fields)
         pipeline.expire(keys.worker(process), keys.HEARTBEAT_TTL_S)
@@ -142,12 +159,14 @@ def _heart(storage: StreamStorage, *, process: str, pool: str) -> ChoreThread:
         "Heartbeat",
         [
             Chore("renew leases", storage.renew, every=storage.lease / 4),
-            Chore("heartbeat", beat, every=keys.HEARTBEAT_TTL_S / 4),
+            Chore("heartbeat", beat, every=_BEAT_S),
         ],
     )
 
 
-def _upkeep(storage: StreamStorage, queues: Sequence[str]) -> list[Chore]:
+def _upkeep(storage: StreamStorage, pool: str) -> list[Chore]:
+    queues = POOLS[pool]
+
     def move_due() -> None:
         for queue in queues:
             storage.move_due(queue, now_ms=now_ms())
@@ -156,7 +175,15 @@ def _upkeep(storage: StreamStorage, queues: Sequence[str]) -> list[Chore]:
         for queue in queues:
             storage.forget_idle(queue, idle_ms=_FORGET_AFTER_MS)
 
+    def hold_paused() -> None:
+        for queue in queues:
+            moved = 0
+            while moved < _MOST_HELD_AT_ONCE and (step := storage.hold(queue)):
+                moved += step
+
+    chores = [Chore("hold what is paused", hold_paused, every=1.0)] if pool == SCHEDULING_POOL else []
     return [
+        *chores,
         Chore("move what is due", move_due, every=1.0),
         Chore("forget consumers", forget_idle, every=600.0),
     ]

@@ -1,5 +1,6 @@
 """The worker program: every task module, put together and run."""
 
+import gc
 import logging
 from datetime import UTC, datetime
 
@@ -35,7 +36,15 @@ def run(settings: Settings, *, pool: str) -> None:
     consumer = StreamConsumer(
         huey, pool=pool, drain_limit=settings.drain_limit, threads=settings.worker_threads, chores=chores
     )
+    _collect_seldom()
     consumer.run()
+
+
+def _collect_seldom() -> None:
+    """A batch makes some hundred thousand tuples and no cycle: to look through them for cycles again and again took a
+    third of a worker's time. What is loaded now is never looked through again."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def _clockwork(huey: TaskHuey) -> list[Chore]:

@@ -1,9 +1,12 @@
 """Engines and sessions, made on demand and never at import."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.orm import Session, sessionmaker
+
+from core.db.arrays import BinaryArray, BinaryArrayDumper
 
 
 def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
@@ -13,7 +16,7 @@ def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
     database that failed over has dropped it; three seconds to connect, so that an outage is noticed and not waited out;
     errors do not show the values that were sent, since they are logged: hashes of passwords and tokens, addresses.
     """
-    return create_engine(
+    engine = create_engine(
         database_url,
         pool_size=pool_size,
         max_overflow=5,
@@ -22,6 +25,8 @@ def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
         hide_parameters=True,
         connect_args={"prepare_threshold": None, "connect_timeout": 3, "application_name": "rastro"},
     )
+    event.listen(engine, "connect", _know_arrays)
+    return engine
 
 
 def server_time(engine: Engine) -> datetime:
@@ -33,3 +38,7 @@ def server_time(engine: Engine) -> datetime:
 def make_sessions(engine: Engine) -> sessionmaker[Session]:
     """A factory of sessions whose objects stay readable after a commit."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def _know_arrays(connection: Any, _record: object) -> None:
+    connection.adapters.register_dumper(BinaryArray, BinaryArrayDumper)

@@ -237,3 +237,68 @@ def test_it_counts_only_deaths_against_a_suspect(storage: StreamStorage, valkey:
     assert storage.suspect(lot, entry) == 1
     storage.acquit(lot)
     assert valkey.hlen(keys.suspects(QUEUE)) == 0
+
+
+def test_it_holds_what_waits_in_a_paused_queue_and_gives_it_back_in_order(
+    storage: StreamStorage, valkey: redis.Redis
+) -> None:
+    """Out of the length that the autoscaler reads; what was delivered stays and can be acknowledged."""
+    storage.add("system", [b"%d" % number for number in range(10)])
+    (lot,) = storage.take(["system"], "one", most=3)
+    valkey.sadd(keys.PAUSED, "system")
+    assert [storage.hold("system", most=4) for _ in range(3)] == [4, 3, 0]
+    assert (valkey.xlen(keys.stream("system")), valkey.xlen(keys.held("system"))) == (3, 7)
+    storage.add("system", [b"10"])
+    assert storage.hold("system") == 1
+    assert storage.acknowledge(lot, lot.ids) == 3
+    valkey.srem(keys.PAUSED, "system")
+    storage.add("system", [b"came meanwhile"])
+    assert [storage.hold("system", most=5) for _ in range(3)] == [5, 3, 0]
+    (rest,) = storage.take(["system"], "one", most=100)
+    assert rest.payloads == [b"came meanwhile", *(b"%d" % number for number in range(3, 11))]
+    assert valkey.xlen(keys.held("system")) == 0
+
+
+def test_it_holds_what_no_worker_has_ever_looked_at(storage: StreamStorage, valkey: redis.Redis) -> None:
+    assert storage.hold("track") == 0
+    valkey.sadd(keys.PAUSED, "track")
+    assert storage.hold("track") == 0
+    storage.add("track", [b"a", b"b"])
+    assert (storage.hold("track"), valkey.xlen(keys.stream("track"))) == (2, 0)
+
+
+def test_it_leaves_other_queues_alone_while_one_is_paused(
+    storage: StreamStorage, valkey: redis.Redis
+) -> None:
+    valkey.sadd(keys.PAUSED, "system")
+    storage.add("track", [b"a"])
+    assert (storage.hold("track"), valkey.xlen(keys.stream("track"))) == (0, 1)
+
+
+def test_it_counts_what_became_of_entries_by_the_minute(client: redis.Redis, valkey: redis.Redis) -> None:
+    minute = 29_000_000
+    storage = StreamStorage("rastro", client=client, lease=1, clock=lambda: minute * 60_000 + 59_999)
+    storage.add("track", [b"%d" % number for number in range(2500)])
+    (lot,) = storage.take(["track"], "one", most=5000)
+    assert storage.bury(lot, lot.ids[0], letter={"e": b"0"}, now_ms=now_ms(), ran_ms=5)
+    assert storage.acknowledge(lot, lot.ids[1:], ran_ms=70) == 2499
+    assert storage.acknowledge(lot, lot.ids, ran_ms=1000) == 0
+    storage.add("system", [b"a"])
+    (other,) = storage.take(["system"], "one", most=1)
+    assert storage.retry(other, other.ids[0], message=b"b", due_ms=0)
+    assert valkey.hgetall(keys.stats(minute)) == {
+        b"track:done": b"2499",
+        b"track:failed": b"1",
+        b"track:ms": b"75",
+        b"system:retried": b"1",
+    }
+    assert 0 < valkey.ttl(keys.stats(minute)) <= keys.STATS_TTL_S
+
+
+def test_it_says_what_it_holds(storage: StreamStorage) -> None:
+    storage.add("track", [b"a", b"b"])
+    (lot,) = storage.take(["track"], "one", most=10)
+    (running,) = storage.running()
+    assert (running["queue"], running["task"], running["entries"]) == ("track", "", 2)
+    storage.drop(lot)
+    assert storage.running() == []
