@@ -5,8 +5,10 @@ import logging
 from datetime import UTC, datetime
 
 from core.config import Settings
+from core.contracts.keys import SAMPLE_EVERY_S
 from core.db.engine import make_engine
 from core.observe import logger, serve_metrics, setup_logging
+from core.services.queues.samples import take_sample
 from core.services.redis_client import make_redis
 from tasks import clicks, publish, schedule  # noqa: F401 (they register their tasks)
 from tasks.chores import Chore
@@ -57,4 +59,11 @@ def _clockwork(huey: TaskHuey) -> list[Chore]:
         while pump(engine, huey.storage, now=datetime.now(UTC)) == MOST:
             pass
 
-    return [Chore("schedule", claim, every=1.0), Chore("outbox", empty_outbox, every=1.0)]
+    def sample() -> None:
+        take_sample(huey.context.redis, now=datetime.now(UTC))
+
+    return [
+        Chore("schedule", claim, every=1.0),
+        Chore("outbox", empty_outbox, every=1.0),
+        Chore("sample", sample, every=SAMPLE_EVERY_S / 3),  # the first in each slot keeps it
+    ]

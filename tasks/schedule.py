@@ -8,36 +8,89 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine, exists, insert, or_, select, update
+from sqlalchemy import Engine, or_, select, update
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import Insert
 
-from core.db.work import Outbox, Schedule
+from core.db.work import Schedule
 from core.observe import logger
+from core.services.schedule import TASK, put_run
 from tasks import housekeeping
 from tasks.faults import is_outage
 from tasks.registry import Context, task
 
 log = logger(__name__)
 
-TASK = "schedule.run"
-
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """`run(context, now)` returns what it did, in a few words for the console."""
+    """`run(context, now)` returns what it did, in a few words for the console; `about` says there what it is for."""
 
     name: str
     run: Callable[[Context, datetime], str]
     every: timedelta
+    about: str = ""
+
+    @property
+    def every_s(self) -> int:
+        return int(self.every.total_seconds())
 
 
 ENTRIES = (
-    Entry("make partitions", housekeeping.make_partitions, every=timedelta(hours=6)),
-    Entry("republish when missing", housekeeping.republish_when_missing, every=timedelta(seconds=15)),
-    Entry("copy accepted clicks", housekeeping.copy_books, every=timedelta(minutes=1)),
-    Entry("prune visitors", housekeeping.prune_visitors, every=timedelta(hours=1)),
-    Entry("prune sessions", housekeeping.prune_sessions, every=timedelta(hours=1)),
-    Entry("trim dead letters", housekeeping.trim_dead_letters, every=timedelta(hours=1)),
+    Entry(
+        "make partitions",
+        housekeeping.make_partitions,
+        every=timedelta(hours=6),
+        about="Has a place ready for the clicks of the next months",
+    ),
+    Entry(
+        "republish when missing",
+        housekeeping.republish_when_missing,
+        every=timedelta(seconds=15),
+        about="Writes every link to Redis again after it was emptied",
+    ),
+    Entry(
+        "copy accepted clicks",
+        housekeeping.copy_books,
+        every=timedelta(minutes=1),
+        about="Brings the books' counts from Redis to PostgreSQL",
+    ),
+    Entry(
+        "watch the queues",
+        housekeeping.watch,
+        every=timedelta(minutes=1),
+        about="Raises an alert for long waits, failures and books that do not balance",
+    ),
+    Entry(
+        "reconcile the books",
+        housekeeping.reconcile,
+        every=timedelta(days=1),
+        about="Puts on record whether every click is accounted for",
+    ),
+    Entry(
+        "prune visitors",
+        housekeeping.prune_visitors,
+        every=timedelta(hours=1),
+        about="Destroys the keys of visitors after three days",
+    ),
+    Entry(
+        "prune sessions",
+        housekeeping.prune_sessions,
+        every=timedelta(hours=1),
+        about="Removes sessions and password resets that have ended",
+    ),
+    Entry(
+        "prune alerts",
+        housekeeping.prune_alerts,
+        every=timedelta(days=1),
+        about="Removes alerts that were over a year ago",
+    ),
+    Entry(
+        "trim dead letters",
+        housekeeping.trim_dead_letters,
+        every=timedelta(hours=1),
+        about="Removes what failed more than seven days ago: it holds visitors' addresses",
+    ),
 )
 
 
@@ -49,11 +102,12 @@ def claim_due(engine: Engine, *, now: datetime, entries: Sequence[Entry] = ENTRI
     Raises sqlalchemy.exc.SQLAlchemyError.
     """
     with engine.begin() as connection:
-        rows = connection.execute(select(Schedule.name, Schedule.next_run))
+        rows = connection.execute(select(Schedule)).all()
         known = {row.name: row.next_run for row in rows}
-        new = [{"name": entry.name, "next_run": now} for entry in entries if entry.name not in known]
-        if new:
-            connection.execute(postgresql.insert(Schedule).values(new).on_conflict_do_nothing())
+        said = {row.name: (row.about, row.every_s) for row in rows}
+        for entry in entries:
+            if said.get(entry.name) != (entry.about, entry.every_s):
+                connection.execute(_say(entry, now))
     return [
         entry.name
         for entry in entries
@@ -90,12 +144,15 @@ def _claim(engine: Engine, entry: Entry, now: datetime) -> bool:
         )
         if won.rowcount == 0:
             return False
-        waiting = exists().where(Outbox.task == TASK, Outbox.args == [entry.name])
-        if not connection.scalar(select(waiting)):
-            connection.execute(
-                insert(Outbox).values(queue="system", task=TASK, args=[entry.name], not_before=now)
-            )
+        put_run(connection, name=entry.name, now=now)
         return True
+
+
+def _say(entry: Entry, now: datetime) -> Insert:
+    """A new entry, due at once; of a known one its words for people."""
+    words = {"about": entry.about, "every_s": entry.every_s}
+    new = postgresql.insert(Schedule).values(name=entry.name, next_run=now, **words)
+    return new.on_conflict_do_update(index_elements=[Schedule.name], set_=words)
 
 
 def _next(entry: Entry, now: datetime) -> datetime:

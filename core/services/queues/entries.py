@@ -13,7 +13,7 @@ from core.contracts import click_event, keys, task_message
 from core.contracts.click_event import ClickEvent
 from core.contracts.keys import GROUP, QUEUES
 from core.contracts.task_message import TaskMessage
-from core.services.queues.states import entry_ms, moment_of
+from core.services.queues.states import after_delivered, entry_ms, moment_of
 
 WAITING, RUNNING, LATER, DEAD = "waiting", "running", "later", "dead"
 STATES = (WAITING, RUNNING, LATER, DEAD)
@@ -141,10 +141,9 @@ def _waiting(redis: "Redis", queue: str, size: int) -> Iterable[list[Row]]:
     """What was never delivered, then what is held while the queue is paused."""
     try:
         groups: Any = redis.xinfo_groups(keys.stream(queue))
-    except ResponseError:
-        groups = []
-    delivered = next((group["last-delivered-id"] for group in groups if group["name"] == GROUP.encode()), b"")
-    yield from _pages(redis, queue, keys.stream(queue), b"(" + delivered if delivered else b"-", size)
+    except ResponseError as error:
+        groups = error
+    yield from _pages(redis, queue, keys.stream(queue), after_delivered(groups), size)
     yield from _pages(redis, queue, keys.held(queue), b"-", size)
 
 

@@ -20,7 +20,8 @@ _HOUR_MINUTES = 60
 @dataclass(frozen=True, slots=True)
 class QueueState:
     """One queue. `waiting` counts what is held while the queue is paused; `oldest_s` is the age in seconds of the
-    oldest entry that waits or runs, 0 for none; `rate` is entries done a minute, lately."""
+    oldest entry that waits or runs, `waits_s` of the oldest that no worker has begun, both 0 for none; `rate` is
+    entries done a minute, lately."""
 
     name: str
     waiting: int
@@ -28,6 +29,7 @@ class QueueState:
     retrying: int
     dead: int
     oldest_s: float
+    waits_s: float = 0.0
     paused: bool = False
     rate: float = 0.0
 
@@ -86,6 +88,7 @@ def read_queues(redis: "Redis", *, now: datetime) -> list[QueueState]:
         pipe.xrange(keys.held(queue), count=1)
         pipe.zcard(keys.later(queue))
         pipe.xlen(keys.dead(queue))
+        pipe.xinfo_groups(keys.stream(queue))
     pipe.smembers(keys.PAUSED)
     minute = int(now.timestamp()) // 60
     pipe.hgetall(keys.stats(minute))
@@ -95,8 +98,9 @@ def read_queues(redis: "Redis", *, now: datetime) -> list[QueueState]:
     paused = _checked(answers[-3])
     passed = now.timestamp() % 60 / 60
     states = []
+    unbegun = _first_unbegun(redis, answers[7 : 8 * len(QUEUES) : 8])
     for place, queue in enumerate(QUEUES):
-        length, first, pending, held, first_held, later, dead = answers[place * 7 : place * 7 + 7]
+        length, first, pending, held, first_held, later, dead, _ = answers[place * 8 : place * 8 + 8]
         running = 0 if isinstance(pending, ResponseError) else int(_checked(pending)["pending"])
         done = this.get(f"{queue}:done", 0) + last.get(f"{queue}:done", 0) * (1 - passed)
         states.append(
@@ -107,6 +111,7 @@ def read_queues(redis: "Redis", *, now: datetime) -> list[QueueState]:
                 retrying=_checked(later),
                 dead=_checked(dead),
                 oldest_s=max(age_s(_checked(first), now), age_s(_checked(first_held), now)),
+                waits_s=max(age_s(unbegun[place], now), age_s(_checked(first_held), now)),
                 paused=queue.encode() in paused,
                 rate=done,
             )
@@ -166,6 +171,20 @@ def entry_ms(entry: bytes | str) -> int:
 def moment_of(ms: int) -> datetime:
     """A time that is stored as ms since 1970, aware."""
     return datetime.fromtimestamp(ms / 1000, UTC)
+
+
+def after_delivered(groups: Any) -> bytes:
+    """Where, in a stream, entries begin that were never delivered, from the answer about its groups."""
+    rows = () if isinstance(groups, ResponseError) else _checked(groups)
+    delivered = next((row["last-delivered-id"] for row in rows if row["name"] == GROUP.encode()), None)
+    return b"(" + delivered if delivered else b"-"
+
+
+def _first_unbegun(redis: "Redis", groups: Sequence[Any]) -> list[Any]:
+    pipe = redis.pipeline(transaction=False)
+    for queue, answer in zip(QUEUES, groups, strict=True):
+        pipe.xrange(keys.stream(queue), min=after_delivered(answer), count=1)
+    return list(pipe.execute())
 
 
 def _process(name: str, beat: Mapping[bytes, bytes]) -> Process:

@@ -1,10 +1,12 @@
-"""What the console of the queues needs: words for the schedule, silenced tasks, alerts and whom they go to.
+"""What the console of the queues needs: words for the schedule, silenced tasks, alerts and whom they go to, and a
+record of how the books stood.
 
 The new columns have constant defaults, so that no row is rewritten and the release before goes on writing.
 """
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0008"
 down_revision = "0007"
@@ -51,3 +53,18 @@ def upgrade() -> None:
         postgresql_where=sa.text("cleared_at is null"),
     )
     op.create_index("ix_alerts_raised", "alerts", [sa.literal_column("raised_at DESC")], unique=False)
+    counts = ("answered", "accepted", "stored", "duplicate", "expired", "dead", "waiting", "missing")
+    op.create_table(
+        "reconciliations",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        *(sa.Column(name, sa.BigInteger(), nullable=False) for name in counts),
+        sa.Column(
+            "unbalanced",
+            postgresql.JSONB(astext_type=sa.Text()),
+            server_default=sa.text("'[]'::jsonb"),
+            nullable=False,
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_reconciliations")),
+    )
