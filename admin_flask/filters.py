@@ -23,7 +23,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 def register(app: Flask) -> None:
     """Give every template the filters of this file."""
-    for make in (number, percent, change, axis, ago, when, exact, day, country, zone_name, spark):
+    for make in _FILTERS:
         app.add_template_filter(make)
 
 
@@ -89,6 +89,38 @@ def when(value: datetime | None) -> str:
     return f"{day(value)}, {format_time(here, 'HH:mm', locale=_locale())}"
 
 
+def duration(seconds: float | None) -> str:
+    """How long something takes, in its two largest units: "0.4 s", "42 s", "3 min", "2 h 5 min", "6 d 4 h"."""
+    if seconds is None:
+        return NONE
+    if seconds < 10:
+        return gettext("%(n)s s", n=number(round(seconds, 1)))
+    if seconds < 2 * _MINUTE:
+        return gettext("%(n)s s", n=number(round(seconds)))
+    if seconds < 2 * _HOUR:
+        return gettext("%(n)s min", n=number(seconds // _MINUTE))
+    hours, days = int(seconds // _HOUR), int(seconds // _DAY)
+    if days < 2:
+        return gettext("%(h)s h %(m)s min", h=hours, m=int(seconds % _HOUR // _MINUTE))
+    return gettext("%(d)s d %(h)s h", d=number(days), h=hours % 24)
+
+
+def memory(size: int) -> str:
+    """Bytes as people read them: "181 MB", "1.1 GB"."""
+    if size >= 1_000_000_000:
+        return gettext("%(n)s GB", n=number(round(size / 1_000_000_000, 1)))
+    return gettext("%(n)s MB", n=number(round(size / 1_000_000)))
+
+
+def clock(value: datetime | None) -> str:
+    """A moment of today in the viewer's zone, "14:20"; with its day where that is another one."""
+    if value is None:
+        return NONE
+    here = _here(value)
+    time = format_time(here, "HH:mm", locale=_locale())
+    return time if here.date() == _here(moment()).date() else f"{day(value)}, {time}"
+
+
 def exact(value: datetime | None) -> str:
     """A moment to the second with its zone, for titles and raw facts: "2026-11-27 14:20:03 GMT-3"."""
     if value is None:
@@ -139,3 +171,21 @@ def _here(value: datetime) -> datetime:
 
 def _locale() -> Locale:
     return get_locale() or Locale("en")
+
+
+_FILTERS = (
+    number,
+    percent,
+    change,
+    axis,
+    ago,
+    when,
+    exact,
+    day,
+    duration,
+    memory,
+    clock,
+    country,
+    zone_name,
+    spark,
+)

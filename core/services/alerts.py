@@ -82,6 +82,11 @@ def silenced_tasks(session: Session) -> set[str]:
     return set(session.scalars(select(SilencedTask.task)))
 
 
+def silenced_rows(session: Session) -> Sequence[SilencedTask]:
+    """The same, with who silenced them and when."""
+    return session.scalars(select(SilencedTask).order_by(SilencedTask.task)).all()
+
+
 def silence_key(group: Group) -> str:
     """What is silenced to hear no more of a group: its task; its queue, where entries are no tasks."""
     return group.task or group.queue
