@@ -90,19 +90,21 @@ def when(value: datetime | None) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """How long something takes, in its two largest units: "0.4 s", "42 s", "3 min", "2 h 5 min", "6 d 4 h"."""
+    """How long something takes, in its one or two largest units: "0.4 s", "90 s", "3 min", "2 h 5 min", "6 d 4 h"."""
     if seconds is None:
         return NONE
     if seconds < 10:
         return gettext("%(n)s s", n=number(round(seconds, 1)))
-    if seconds < 2 * _MINUTE:
+    if seconds < 2 * _MINUTE and seconds % _MINUTE:
         return gettext("%(n)s s", n=number(round(seconds)))
-    if seconds < 2 * _HOUR:
-        return gettext("%(n)s min", n=number(seconds // _MINUTE))
-    hours, days = int(seconds // _HOUR), int(seconds // _DAY)
-    if days < 2:
-        return gettext("%(h)s h %(m)s min", h=hours, m=int(seconds % _HOUR // _MINUTE))
-    return gettext("%(d)s d %(h)s h", d=number(days), h=hours % 24)
+    minutes, hours, days = int(seconds // _MINUTE), int(seconds // _HOUR), int(seconds // _DAY)
+    if hours < 1:
+        return gettext("%(n)s min", n=minutes)
+    if days < 1:
+        rest = gettext("%(n)s min", n=minutes % 60) if minutes % 60 else ""
+        return f"{gettext('%(n)s h', n=hours)} {rest}".rstrip()
+    rest = gettext("%(n)s h", n=hours % 24) if hours % 24 else ""
+    return f"{gettext('%(n)s d', n=number(days))} {rest}".rstrip()
 
 
 def memory(size: int) -> str:

@@ -61,7 +61,8 @@ def _labels(first: datetime, step: float, slots: int, span: timedelta) -> list[s
     for slot in range(slots + 1):
         here = (first + timedelta(seconds=step * slot)).astimezone(zone())
         part = (here.hour * 3600 + here.minute * 60 + here.second) // every
-        labels.append(_time(here) if slot and part != before else "")
+        fits = 0 < slot < slots * 0.97  # one at the very edge would be cut
+        labels.append(_time(here) if fits and part != before else "")
         before = part
     return labels
 

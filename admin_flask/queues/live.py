@@ -1,5 +1,6 @@
 """What the first page of the queues shows, asked again every few seconds: built from a fixed number of questions."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from admin_flask.access import me
 from admin_flask.queues.chart import SPANS, chart_of
-from admin_flask.queues.words import error_kind, error_title, queue_about
+from admin_flask.queues.words import error_kind, error_title
 from core.db.work import Alert, Schedule
 from core.domain.books import Books
 from core.observe import scrub
@@ -33,7 +34,8 @@ from core.services.schedule import list_schedule
 
 SUM_HOURS = 24
 _MOST_GROUPS = 50
-_TRACE_LINES = 6
+_MOST_FRAMES = 4
+_FRAME = re.compile(r'^  File "(.*)", line (\d+), in (.*)$', re.MULTILINE)
 _SLOW_S = 3.0
 
 
@@ -232,17 +234,22 @@ def _failures(
                 href=url_for("queues.index", span=span, open=None if is_open else name),
                 is_open=is_open,
                 shared=shared,
-                trace=_last_lines(shared),
+                trace=_last_frames(shared),
             )
         )
     return failures
 
 
-def _last_lines(shared: Shared | None) -> str:
-    if shared is None or shared.newest is None:
+def _last_frames(shared: Shared | None) -> str:
+    """The innermost places of a traceback, one a line, and the error."""
+    if shared is None or shared.newest is None or not shared.newest.traceback:
         return ""
-    lines = shown_text(shared.newest.traceback).rstrip().splitlines()
-    return "\n".join(line.strip() for line in lines[-_TRACE_LINES:])
+    text = shown_text(shared.newest.traceback)
+    places = [
+        f"{'/'.join(path.split('/')[-3:])}:{line}  {function}"
+        for path, line, function in _FRAME.findall(text)
+    ]
+    return "\n".join([*places[-_MOST_FRAMES:], text.rstrip().rpartition("\n")[2]])
 
 
 def _pools(processes: Sequence[Process]) -> list[Pool]:
@@ -261,6 +268,3 @@ def _next_run(entries: Sequence[Schedule]) -> Schedule | None:
     """The next run of an entry that does not run all the time."""
     seldom = [entry for entry in entries if entry.every_s > timedelta(minutes=1).total_seconds()]
     return min(seldom, key=lambda entry: entry.next_run, default=None)
-
-
-__all__ = ["Live", "count_words", "queue_about", "read_live", "shown_text", "trial_words"]

@@ -120,21 +120,23 @@ def find_entries(
         LATER: _later,
         DEAD: _dead,
     }[state]
-    rows: list[Row] = []
-    cut = False
     wanted = search or Search()
     size = (_PART_DEAD if state == DEAD else _PART) if wanted else most + 1
+    rows: list[Row] = []
+    cut = False
     for queue in queues:
         looked_at = 0
+        of_queue: list[Row] = []
         for part in read(redis, queue, size):
             looked_at += len(part)
-            rows += [row for row in part if wanted.fits(row)]
-            if len(rows) > most or looked_at >= MOST_LOOKED_AT:
+            of_queue += [row for row in part if wanted.fits(row)]
+            if len(of_queue) > most or looked_at >= MOST_LOOKED_AT:
                 cut = True
                 break
-        if len(rows) > most:
-            break
-    return Found(rows[:most], cut)
+        rows += of_queue
+    if state == DEAD:
+        rows.sort(key=lambda row: entry_ms(row.id), reverse=True)
+    return Found(rows[:most], cut or len(rows) > most)
 
 
 def _waiting(redis: "Redis", queue: str, size: int) -> Iterable[list[Row]]:
