@@ -44,7 +44,8 @@ def reconcile(context: Context, now: datetime) -> str:
     with Session(context.engine) as session:
         found = books.read_books(session, context.redis, now=now, hours=books.DAYS * 24, fresh_answers=True)
         books.put_on_record(session, found, now=now)
-    return f"{found.state}: {found.total.accepted} accepted, {found.total.stored} stored, {found.missing} missing"
+    total = found.total
+    return f"{found.state}: {total.accepted:,} accepted, {total.stored:,} stored, {found.missing:,} missing"
 
 
 def watch(context: Context, now: datetime) -> str:

@@ -9,7 +9,6 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
-from core.contracts.keys import QUEUES
 from core.db.work import Alert, AlertSettings, SilencedTask
 from core.domain.books import Books, Hour
 from core.domain.urls import DestinationRefused, check_destination
@@ -214,12 +213,13 @@ def _slow(states: Sequence[QueueState], longest: int) -> list[QueueState]:
 
 
 def _wait_words(state: QueueState) -> str:
-    return f"{state.name}: {state.waiting:,} entries wait, the oldest for {round(state.waits_s):,} s"
+    entries = "1 entry waits" if state.waiting == 1 else f"{state.waiting:,} entries wait"
+    return f"{state.name}: {entries}, the oldest for {round(state.waits_s):,} s"
 
 
 def _failure_words(group: Group) -> str:
-    what = group.task or ("clicks" if group.queue == QUEUES[-1] else group.queue)
-    return f"{what} failed {group.count:,} times: {(group.error or group.reason).partition(chr(10))[0][:150]}"
+    entries = "1 entry" if group.count == 1 else f"{group.count:,} entries"
+    return f"{entries} of {group.task or group.queue} set aside: {(group.error or group.reason).partition(chr(10))[0][:150]}"
 
 
 def _books_words(hour: Hour) -> str:

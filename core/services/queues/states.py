@@ -35,11 +35,11 @@ class QueueState:
 
     @property
     def clears_s(self) -> float | None:
-        """Seconds until all of it is done at the rate of now; None when nothing moves."""
+        """Seconds until all of it is done at the rate of now; None when nothing moves, or shall not."""
         depth = self.waiting + self.running
         if not depth:
             return 0.0
-        return depth / self.rate * 60 if self.rate >= 1 else None
+        return depth / self.rate * 60 if self.rate >= 1 and not self.paused else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ def test_it_tells_once_that_a_queue_waits_too_long_and_clears_it(
     assert look(db, valkey, box) == (1, 0, 1)
     assert look(db, valkey, box) == (0, 0, 0)
     assert [to for to, _, _ in box.mails] == ["ops@example.com", "ana@example.com"]
-    assert "track: 1 entries wait, the oldest for 61 s" in box.mails[0][1]
+    assert "track: 1 entry waits, the oldest for 61 s" in box.mails[0][1]
     assert "https://admin.example/queues" in box.mails[0][2]
     ((url, body),) = box.posts
     assert (url, json.loads(body)["alerts"][0]["kind"]) == ("https://hooks.example/x", "long wait")
@@ -102,7 +102,7 @@ def test_it_tells_of_failures_unless_their_task_is_silenced(
     bury("track", click(at=NOW))
     set_silenced(db, task="track", silenced=True, actor=COMMAND, now=NOW)
     assert look(db, valkey, box) == (1, 0, 1)
-    assert "export failed 2 times" in box.mails[0][1]
+    assert "2 entries of export set aside: ValueError" in box.mails[0][1]
     assert {alerts.silence_key(group) for group in read_groups(valkey)} == {"export", "track"}
     set_silenced(db, task="track", silenced=False, actor=COMMAND, now=NOW)
     assert look(db, valkey, box) == (1, 0, 1)
