@@ -10,6 +10,7 @@ PATIENCE = 16
 """Lots that may be taken from other queues of a lane before a queue has its turn whatever its priority."""
 
 _BLOCK_MS = 1000  # also how long an idle worker takes to notice that it shall stop
+_LOOKS = 8  # times in a lease that each thread looks for what dead workers left: stored within lease + 25 %
 _LOOK_S = 1.0  # how long a queue that was paused may still be begun
 
 
@@ -94,7 +95,7 @@ class Reader:
             lost = self._storage.reclaim(queue, self.consumer, most=self._most(queue))
             if lost is not None:
                 return lost
-            self._reclaim_at[queue] = self._clock() + self._storage.lease / 4
+            self._reclaim_at[queue] = self._clock() + self._storage.lease / _LOOKS
         if len(self._lane) == 1:
             return None  # the waiting read that follows sees the same
         lots = self._storage.take([queue], self.consumer, most=self._most(queue))
