@@ -39,14 +39,14 @@ class Workers:
         self._environment = {"WORKER_LEASE": str(LEASE_S), "DRAIN_LIMIT": "5", **environment}
         self._logs = logs
         self._command = [sys.executable, "-m", module, *words, "--pool"]
-        self._started = 0
+        self._files: dict[int, Path] = {}
         self.running: list[subprocess.Popen[bytes]] = []
 
     def start(self, pool: str = "track") -> "subprocess.Popen[bytes]":
         """One more process. Only from the thread that outlives it: a child goes with the thread that made it."""
-        self._started += 1
+        path = self._logs / f"worker{len(self._files):04}.log"
         parent = os.getpid()
-        with (self._logs / f"worker{self._started}.log").open("wb") as log:
+        with path.open("wb") as log:
             program = subprocess.Popen(
                 [*self._command, pool],
                 env=self._environment,
@@ -54,13 +54,23 @@ class Workers:
                 preexec_fn=lambda: servers.die_with_parent(parent),
             )
         self.running.append(program)
+        self._files[program.pid] = path
         return program
+
+    def is_up(self, program: "subprocess.Popen[bytes]") -> bool:
+        """True once it has begun to work, and listens to signals."""
+        return "worker.started" in self._files[program.pid].read_text()
 
     def end(self, program: "subprocess.Popen[bytes]", signum: int) -> int:
         """Send a signal, wait for the end, and return the status."""
         program.send_signal(signum)
+        return self.wait(program)
+
+    def wait(self, program: "subprocess.Popen[bytes]") -> int:
+        """Wait for the end of a program that was told to stop, and return its status."""
+        status = program.wait(timeout=_LIMIT_S)
         self.running.remove(program)
-        return program.wait(timeout=_LIMIT_S)
+        return status
 
     def end_all(self) -> None:
         for program in list(self.running):
@@ -68,6 +78,7 @@ class Workers:
             self.end(program, signal.SIGKILL)
 
     def log(self) -> str:
+        """What all of them said, those that ended included."""
         return "".join(path.read_text() for path in sorted(self._logs.glob("worker*.log")))
 
 
