@@ -11,7 +11,7 @@ import subprocess
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,9 +76,19 @@ class Place:
         time.sleep(self.dice.uniform(least, most))
 
     def sessions(self, sql: str) -> list[int]:
-        """Ask PostgreSQL about the workers' sessions."""
-        with psycopg.connect(self.postgres.url, autocommit=True) as connection:
-            return [row[0] for row in connection.execute(sql)]
+        """Ask PostgreSQL about the workers' sessions, once it has recovered."""
+        found: list[list[int]] = []
+
+        def ask() -> bool:
+            with (
+                suppress(psycopg.OperationalError),
+                psycopg.connect(self.postgres.url, autocommit=True) as it,
+            ):
+                found.append([row[0] for row in it.execute(sql)])
+            return bool(found)
+
+        until(ask)
+        return found[0]
 
 
 def pool_of(program: "subprocess.Popen[bytes]") -> str:
@@ -157,6 +167,7 @@ def kill_a_session_of_postgresql(at: Place) -> None:
     until(lambda: found.extend(at.sessions(f"select pid {SESSIONS} and state <> 'idle'")) or found)
     os.kill(found[0], signal.SIGKILL)
     at.pause(0.1, 0.5)
+    at.sessions("select 1")
 
 
 def cut_all_connections_to_postgresql(at: Place) -> None:
