@@ -123,7 +123,9 @@ def process_name() -> str:
 
 
 def _heart(storage: StreamStorage, *, process: str, pool: str) -> ChoreThread:
+    """Leases are renewed as soon as Redis is back, however long it was away: they may still be ours."""
     started = now_ms()
+    renewal = storage.lease / 4
 
     def beat() -> None:
         pipeline = storage.client.pipeline(transaction=True)
@@ -141,7 +143,7 @@ def _heart(storage: StreamStorage, *, process: str, pool: str) -> ChoreThread:
     return ChoreThread(
         "Heartbeat",
         [
-            Chore("renew leases", storage.renew, every=storage.lease / 4),
+            Chore("renew leases", storage.renew, every=renewal, longest=renewal),
             Chore("heartbeat", beat, every=keys.HEARTBEAT_TTL_S / 4),
         ],
     )

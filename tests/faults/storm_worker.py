@@ -12,7 +12,8 @@ from functools import partial
 from sqlalchemy import Engine, text
 
 from core.config import Settings
-from tasks import chores, main, schedule, worker
+from tasks import main, schedule, worker
+from tasks.chores import Chore
 from tasks.queues import POOLS
 from tasks.registry import Context, task
 from tasks.schedule import Entry
@@ -100,7 +101,7 @@ def run() -> None:
     parser.add_argument("--pool", choices=tuple(POOLS), required=True)
     options = parser.parse_args()
     worker.FIRST_WAIT, worker.LONGEST_WAIT = options.first_wait, options.longest_wait
-    chores._LONGEST_WAIT = options.longest_wait
+    main.Chore = partial(Chore, longest=options.longest_wait)
     schedule.ENTRIES = ENTRIES
     schedule.claim_due = partial(schedule.claim_due, entries=ENTRIES)
     main.run(Settings.from_env(), pool=options.pool)
