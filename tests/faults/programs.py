@@ -31,7 +31,7 @@ def until(condition: Callable[[], object], *, limit: float = 120.0) -> None:
 
 
 class Workers:
-    """Processes of `python -m tasks`, or of another module that is started like it."""
+    """Processes of `python -m tasks`, or of another module that is started like it, in a session of their own each."""
 
     def __init__(
         self, environment: dict[str, str], logs: Path, *, module: str = "tasks", words: Sequence[str] = ()
@@ -51,6 +51,7 @@ class Workers:
                 [*self._command, pool],
                 env=self._environment,
                 stderr=log,
+                start_new_session=True,
                 preexec_fn=lambda: servers.die_with_parent(parent),
             )
         self.running.append(program)

@@ -41,6 +41,7 @@ _PAUSE_S = 0.03
 _LARGEST_GROUP = 40
 _BURST = 4000
 _LATEST_S = 5 * 3600
+_LIMIT_S = 60.0
 
 Letter = tuple[str, str, bytes]
 """A dead letter: its queue, its reason, and the payload or, where it is a message that can be read, its task's id."""
@@ -66,7 +67,7 @@ class Load:
     def __init__(self, redis_url: str, dice: random.Random) -> None:
         self.books = Books()
         self._dice = dice
-        self._client = redis.Redis.from_url(redis_url, retry=Retry(NoBackoff(), 0), socket_timeout=60)
+        self._client = redis.Redis.from_url(redis_url, retry=Retry(NoBackoff(), 0), socket_timeout=_LIMIT_S)
         source = files("core.contracts").joinpath("commit_clicks.lua")
         self._commit = self._client.register_script(source.read_text(encoding="utf-8"))
         self._turn = 0
@@ -231,8 +232,12 @@ class Load:
             times += taken
 
     def _ask(self) -> int:
-        """How often the counter was turned, once Redis answers."""
+        """How often the counter was turned, once Redis answers. Raises when it does not within a minute."""
+        end = time.monotonic() + _LIMIT_S
         while True:
-            with suppress(redis.RedisError):
+            try:
                 return int(self._client.get(_TURN) or 0)
+            except redis.RedisError:
+                if time.monotonic() > end:
+                    raise
             time.sleep(0.02)
