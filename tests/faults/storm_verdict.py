@@ -35,7 +35,6 @@ class Facts:
     redirects_of_days: dict[str, int]
     stored: dict[str, int]
     accepted: dict[str, int]
-    letters: Counter[Letter]
 
 
 def expected(books: Books, zone: ZoneInfo) -> Facts:
@@ -72,11 +71,10 @@ def expected(books: Books, zone: ZoneInfo) -> Facts:
         redirects_of_days=dict(days),
         stored=dict(hours),
         accepted=dict(books.accepted),
-        letters=books.poison,
     )
 
 
-def found(books: Books, engine: Engine, valkey: "redis.Redis") -> Facts:
+def found(books: Books, engine: Engine) -> Facts:
     """What is there."""
     ids = {row.bytes for row in _column(engine, "select id from clicks")}
     sums = "sum(clicks), sum(uniques), sum(bots), sum(others)"
@@ -103,7 +101,6 @@ def found(books: Books, engine: Engine, valkey: "redis.Redis") -> Facts:
         redirects_of_days=_numbers(engine, days),
         stored=_books(engine, "stored"),
         accepted=_books(engine, "accepted"),
-        letters=letters(valkey),
     )
 
 
@@ -117,6 +114,16 @@ def letters(valkey: "redis.Redis") -> Counter[Letter]:
                 assert letter[b"attempts"] == b"%d" % TRIES, letter
             dead[queue, letter[b"reason"].decode(), letter.get(b"task_id", letter[field])] += 1
     return dead
+
+
+def check_letters(books: Books, valkey: "redis.Redis") -> str:
+    """The dead letters hold all poison and nothing else; in words. What was taken twice may be there once: two equal
+    messages that wait for their next attempt are one."""
+    dead = letters(valkey)
+    assert dead.keys() - books.poison.keys() == set()
+    assert books.poison.keys() - dead.keys() == set()
+    assert dead <= books.poison
+    return f"dead letters: {dead.total()}, all of them poison; {books.poison.total()} were put in"
 
 
 def waiting(valkey: "redis.Redis", engine: Engine) -> int:

@@ -30,7 +30,16 @@ from tasks import housekeeping
 from tasks.registry import Context
 from tests.faults.programs import LEASE_S, Server, Workers, private, until
 from tests.faults.storm_load import Books, Load
-from tests.faults.storm_verdict import check_schedule, check_tasks, expected, found, letters, said, waiting
+from tests.faults.storm_verdict import (
+    check_letters,
+    check_schedule,
+    check_tasks,
+    expected,
+    found,
+    letters,
+    said,
+    waiting,
+)
 from tests.faults.storm_worker import TABLES
 from tests.faults.test_worker_kill import pending
 
@@ -230,7 +239,7 @@ def judge(at: Place, books: Books, tell: Tell) -> None:
     context = Context(settings=at.settings, engine=at.engine, redis=at.client)
     housekeeping.copy_books(context, datetime.now(UTC))
 
-    wanted, there = expected(books, at.settings.tz_default), found(books, at.engine, at.client)
+    wanted, there = expected(books, at.settings.tz_default), found(books, at.engine)
     assert there == wanted
     assert [at.client.hgetall(keys.suspects(queue)) for queue in keys.QUEUES] == [{}] * len(keys.QUEUES)
     times, entries = said(at.workers.log())
@@ -239,8 +248,7 @@ def judge(at: Place, books: Books, tell: Tell) -> None:
 
     people, uniques, robots, others = there.all_links
     accepted, stored = sum(there.accepted.values()), sum(there.stored.values())
-    poison = sum(there.letters.values())
-    clock = sum(count for (queue, *_), count in there.letters.items() if queue == "track")
+    poison = sum(count for (queue, *_), count in books.poison.items() if queue == "track")
     for fault, count in at.faults.items():
         tell(f"{fault}: {count} times")
     tell(
@@ -248,12 +256,12 @@ def judge(at: Place, books: Books, tell: Tell) -> None:
         f"others {others:,}; unique {uniques:,}, counted on its own {wanted.unique_rows:,}"
     )
     tell(
-        f"books: accepted {accepted:,} = stored {stored:,} + sent twice {books.twice:,} + poison {clock:,} "
+        f"books: accepted {accepted:,} = stored {stored:,} + sent twice {books.twice:,} + poison {poison:,} "
         f"({books.unknown:,} were taken by a Redis that could not say so)"
     )
     tell(check_tasks(books, at.engine, interruptions))
     tell(check_schedule(at.engine, interruptions, left=left))
-    tell(f"dead letters: {poison} = the poison that was put in")
+    tell(check_letters(books, at.client))
     tell(
         f"workers: {entries['worker.redelivered']:,} entries taken over from others, "
         f"{times['worker.waits']:,} waits for a server"
