@@ -71,7 +71,7 @@ class Reader:
                 return lot
             self._turns.looked(queue)
         most = self._most(self._lane[0]) if len(self._lane) == 1 else 1
-        block_ms = self._block_ms()
+        block_ms = self._block_ms(self._lane)
         self._ready.extend(self._storage.take(self._lane, self.consumer, most=most, block_ms=block_ms))
         return self._ready.popleft() if self._ready else None
 
@@ -87,9 +87,9 @@ class Reader:
         lots = self._storage.take([queue], self.consumer, most=self._most(queue))
         return lots[0] if lots else None
 
-    def _block_ms(self) -> int:
-        """A second, but no longer than until the next look for what dead workers left."""
-        until_look = min(self._reclaim_at.values()) - self._clock()
+    def _block_ms(self, queues: Sequence[str]) -> int:
+        """A second, but no longer than until the next look for what dead workers left of these queues."""
+        until_look = min(self._reclaim_at[queue] for queue in queues) - self._clock()
         return max(1, min(_BLOCK_MS, int(until_look * 1000)))
 
     def _most(self, queue: str) -> int:
