@@ -148,7 +148,9 @@ def memory_bytes() -> int:
 
 
 def _heart(storage: StreamStorage, health: Health, *, process: str, pool: str, lanes: int) -> ChoreThread:
+    """Leases are renewed as soon as Redis is back, however long it was away: they may still be ours."""
     started = now_ms()
+    renewal = storage.lease / 4
 
     def beat() -> None:
         pipeline = storage.client.pipeline(transaction=True)
@@ -171,7 +173,7 @@ def _heart(storage: StreamStorage, health: Health, *, process: str, pool: str, l
         "Heartbeat",
         [
             Chore("show that it beats", lambda: health.seen(HEARTBEAT), every=1.0),
-            Chore("renew leases", storage.renew, every=storage.lease / 4),
+            Chore("renew leases", storage.renew, every=renewal, longest=renewal),
             Chore("heartbeat", beat, every=_BEAT_S),
         ],
     )

@@ -36,7 +36,8 @@ def republish_when_missing(context: Context, now: datetime) -> str:
 
 def copy_books(context: Context, now: datetime) -> str:
     """Copy the clicks accepted and answered by hour from Redis to the books. Both only rise, so a lower number (Redis
-    was emptied) never replaces a higher."""
+    was emptied) never replaces a higher. Hours long past leave Redis once they stay as they are: a spool that was
+    found late, or a tracker whose clock is wrong, adds to one for as long as it has clicks."""
     accepted: Any = context.redis.hgetall(keys.ACCEPTED)
     answered: Any = context.redis.hgetall(keys.ANSWERED)
     rows: dict[datetime, dict[str, int]] = defaultdict(lambda: {"accepted": 0, "answered": 0})
@@ -49,21 +50,21 @@ def copy_books(context: Context, now: datetime) -> str:
     values = [{"hour": hour, "shard": 0, **rows[hour]} for hour in sorted(rows)]
     new = postgresql.insert(Books).values(values)
     with context.engine.begin() as connection:
-        connection.execute(
-            new.on_conflict_do_update(
-                index_elements=[Books.hour, Books.shard],
-                set_={
-                    "accepted": func.greatest(Books.accepted, new.excluded.accepted),
-                    "answered": func.greatest(Books.answered, new.excluded.answered),
-                },
-                where=or_(Books.accepted < new.excluded.accepted, Books.answered < new.excluded.answered),
-            )
+        copied = new.on_conflict_do_update(
+            index_elements=[Books.hour, Books.shard],
+            set_={
+                "accepted": func.greatest(Books.accepted, new.excluded.accepted),
+                "answered": func.greatest(Books.answered, new.excluded.answered),
+            },
+            where=or_(Books.accepted < new.excluded.accepted, Books.answered < new.excluded.answered),
         )
+        changed = set(connection.scalars(copied.returning(Books.hour)))
     oldest = now - timedelta(days=_BOOKS_DAYS)
-    old = [field for field in accepted if _hour(field) < oldest]
+    over = {hour for hour in rows if hour < oldest and hour not in changed}
+    old = [field for field in accepted if _hour(field) in over]
     if old:
         context.redis.hdel(keys.ACCEPTED, *old)
-    old = [field for field in answered if _hour(keys.hour_answered(field)) < oldest]
+    old = [field for field in answered if _hour(keys.hour_answered(field)) in over]
     if old:
         context.redis.hdel(keys.ANSWERED, *old)
     return f"{len(values)} hours"

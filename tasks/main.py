@@ -2,7 +2,6 @@
 
 import gc
 import logging
-from datetime import UTC, datetime
 
 from core.config import Settings
 from core.db.engine import make_engine
@@ -56,10 +55,10 @@ def _clockwork(huey: TaskHuey) -> list[Chore]:
     engine = huey.context.engine
 
     def claim() -> None:
-        schedule.claim_due(engine, now=datetime.now(UTC))
+        schedule.claim_due(engine)
 
     def empty_outbox() -> None:
-        while pump(engine, huey.storage, now=datetime.now(UTC)) == MOST:
+        while pump(engine, huey.storage) == MOST:
             pass
 
     return [Chore("schedule", claim, every=1.0), Chore("outbox", empty_outbox, every=1.0)]

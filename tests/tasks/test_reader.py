@@ -1,5 +1,9 @@
 """Which queue is next: by priority, starving none, and never one of another pool."""
 
+import itertools
+from collections.abc import Sequence
+
+import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
@@ -7,7 +11,7 @@ from hypothesis import strategies as st
 from core.contracts import keys
 from tasks.queues import LANES, POOLS, SCHEDULING_POOL
 from tasks.reader import PATIENCE, Reader, Turns
-from tasks.streams import StreamStorage
+from tasks.streams import Lot, StreamStorage
 
 
 def read(storage: StreamStorage, lane: tuple[str, ...], lots: int) -> list[str]:
@@ -64,6 +68,33 @@ def test_it_looks_at_every_queue_within_its_patience(held: dict[str, int], patie
                 break
             turns.looked(queue)
         assert max(unseen.values()) <= patience + 4
+
+
+def test_it_looks_for_what_dead_workers_left_every_quarter_of_the_lease(
+    storage: StreamStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    time = [100.0]
+    looks: list[float] = []
+    take, reclaim = storage.take, storage.reclaim
+
+    def quick(queues: Sequence[str], consumer: str, *, most: int, block_ms: int | None = None) -> list[Lot]:
+        time[0] += (block_ms or 0) / 1000
+        return take(queues, consumer, most=most, block_ms=None)
+
+    def noted(queue: str, consumer: str, *, most: int) -> Lot | None:
+        looks.append(time[0])
+        return reclaim(queue, consumer, most=most)
+
+    monkeypatch.setattr(storage, "take", quick)
+    monkeypatch.setattr(storage, "reclaim", noted)
+    for storage.lease in (1, 2, 15, 60):
+        reader = Reader(storage, lane=("track",), consumer="one", largest={}, clock=lambda: time[0])
+        looks.clear()
+        for _ in range(100):
+            assert reader.take() is None
+        waits = [later - before for before, later in itertools.pairwise(looks)]
+        assert len(waits) > 1
+        assert max(waits) <= storage.lease / 4 + 0.001
 
 
 def test_pool_track_takes_clicks_alone(storage: StreamStorage, valkey: redis.Redis) -> None:
