@@ -16,10 +16,13 @@ from typing import Any
 
 import msgspec
 from huey.consumer import Consumer
+from sqlalchemy import Engine
 
 from core.contracts import keys
+from core.db.engine import server_time
 from core.observe import logger
 from tasks.chores import Chore, ChoreScheduler, ChoreThread
+from tasks.health import HEARTBEAT, LOOP, POSTGRES, REDIS, Health
 from tasks.queues import LANES, POOLS, SCHEDULING_POOL, Lane
 from tasks.runner import TaskHuey
 from tasks.streams import StreamStorage, now_ms
@@ -53,7 +56,6 @@ class StreamConsumer(Consumer):  # type: ignore[misc]
         self._chores = (*_upkeep(huey.storage, pool), *chores)
         lanes = [lane for lane in LANES[pool] for _ in range(threads)]
         self._free: deque[tuple[int, Lane]] = deque(enumerate(lanes))
-        self._heart = _heart(huey.storage, process=self.process, pool=pool, lanes=len(lanes))
         super().__init__(
             huey,
             workers=len(lanes),
@@ -62,11 +64,15 @@ class StreamConsumer(Consumer):  # type: ignore[misc]
             shutdown_timeout=drain_limit,
             graceful_signal="TERM",
         )
+        self.health = Health(draining=self.stop_flag.is_set)
+        self._heart = _heart(huey.storage, self.health, process=self.process, pool=pool, lanes=len(lanes))
+        self._reach = _reach(huey.context.engine, self.health)
         self._signal_actions = dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), (False, True))
 
     def run(self) -> None:
         """Work until a signal says stop. Does not return when a task outlasted the drain: the process ends there."""
         self._heart.start()
+        self._reach.start()
         log.info("worker.started", pool=self.pool, process=self.process, lanes=self.workers)
         super().run()
         late = [thread.name for _, thread in self.worker_threads if thread.is_alive()]
@@ -78,6 +84,11 @@ class StreamConsumer(Consumer):  # type: ignore[misc]
             os._exit(
                 0
             )  # a thread in the middle of a task would hold the interpreter; its entry is another's now
+
+    def loop(self, health_check_ts: float | None = None) -> Any:
+        """Huey's hook, called several times a second."""
+        self.health.seen(LOOP)
+        return super().loop(health_check_ts)
 
     def start(self) -> None:
         """Huey's start, with the signal handlers in place before the first entry is taken."""
@@ -136,8 +147,10 @@ def memory_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _heart(storage: StreamStorage, *, process: str, pool: str, lanes: int) -> ChoreThread:
+def _heart(storage: StreamStorage, health: Health, *, process: str, pool: str, lanes: int) -> ChoreThread:
+    """Leases are renewed as soon as Redis is back, however long it was away: they may still be ours."""
     started = now_ms()
+    renewal = storage.lease / 4
 
     def beat() -> None:
         pipeline = storage.client.pipeline(transaction=True)
@@ -154,14 +167,26 @@ def _heart(storage: StreamStorage, *, process: str, pool: str, lanes: int) -> Ch
         pipeline.hset(keys.worker(process), mapping=fields)
         pipeline.expire(keys.worker(process), keys.HEARTBEAT_TTL_S)
         pipeline.execute()
+        health.seen(REDIS)
 
     return ChoreThread(
         "Heartbeat",
         [
-            Chore("renew leases", storage.renew, every=storage.lease / 4),
+            Chore("show that it beats", lambda: health.seen(HEARTBEAT), every=1.0),
+            Chore("renew leases", storage.renew, every=renewal, longest=renewal),
             Chore("heartbeat", beat, every=_BEAT_S),
         ],
     )
+
+
+def _reach(engine: Engine, health: Health) -> ChoreThread:
+    """On a thread of its own: leases must be renewed while a frozen database answers nobody."""
+
+    def ask() -> None:
+        server_time(engine)
+        health.seen(POSTGRES)
+
+    return ChoreThread("Reach PostgreSQL", [Chore("reach PostgreSQL", ask, every=10.0)])
 
 
 def _upkeep(storage: StreamStorage, pool: str) -> list[Chore]:

@@ -1,14 +1,15 @@
 """What runs by the clock: one table. PostgreSQL's table `schedule` decides when, and who.
 
 A due entry is claimed by a conditional UPDATE of its next run, together with an outbox row, in one transaction: of many
-processes exactly one wins, a kill loses no run, and runs that were missed are caught up once.
+processes exactly one wins, a kill loses no run, and runs that were missed are caught up once. The clock is the
+database's: those of machines differ, and what one of them read is old once it was frozen or had to wait.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Engine, or_, select, update
+from sqlalchemy import Engine, func, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import Insert
 
@@ -94,8 +95,11 @@ ENTRIES = (
 )
 
 
-def claim_due(engine: Engine, *, now: datetime, entries: Sequence[Entry] = ENTRIES) -> list[str]:
-    """Put the runs that are due and that nobody else has claimed into the outbox. Returns their names.
+def claim_due(
+    engine: Engine, *, now: datetime | None = None, entries: Sequence[Entry] = ENTRIES
+) -> list[str]:
+    """Put the runs that are due (at `now`; None: by the database's clock) and that nobody else has claimed into the
+    outbox. Returns their names.
 
     An entry that is new is due at once, and so is one whose next run lies further ahead than its period: a clock that
     was wrong must not stop the schedule until then. A run still waiting in the outbox is not added a second time.
@@ -105,13 +109,17 @@ def claim_due(engine: Engine, *, now: datetime, entries: Sequence[Entry] = ENTRI
         rows = connection.execute(select(Schedule)).all()
         known = {row.name: row.next_run for row in rows}
         said = {row.name: (row.about, row.every_s) for row in rows}
+        if now is None:  # asked after what was claimed: no next run that is known was made later
+            now = connection.scalars(select(func.clock_timestamp())).one()
         for entry in entries:
             if said.get(entry.name) != (entry.about, entry.every_s):
                 connection.execute(_say(entry, now))
+    known = {entry.name: now for entry in entries} | known
     return [
         entry.name
         for entry in entries
-        if not now < known.get(entry.name, now) <= now + entry.every and _claim(engine, entry, now)
+        if not now < known[entry.name] <= now + entry.every
+        and _claim(engine, entry, now, due=known[entry.name])
     ]
 
 
@@ -132,14 +140,12 @@ def run_entry(context: Context, name: str) -> None:
         connection.execute(done.values(last_finished=datetime.now(UTC), last_result=result))
 
 
-def _claim(engine: Engine, entry: Entry, now: datetime) -> bool:
+def _claim(engine: Engine, entry: Entry, now: datetime, *, due: datetime) -> bool:
+    """Claim the run that was due at `due`; False where somebody else has."""
     with engine.begin() as connection:
         won = connection.execute(
             update(Schedule)
-            .where(
-                Schedule.name == entry.name,
-                or_(Schedule.next_run <= now, Schedule.next_run > now + entry.every),
-            )
+            .where(Schedule.name == entry.name, Schedule.next_run == due)
             .values(next_run=_next(entry, now), last_run=now)
         )
         if won.rowcount == 0:

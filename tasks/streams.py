@@ -139,13 +139,33 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
     ) -> list[Lot]:
         """Take entries that were never delivered, at most `most` of each queue. Waits `block_ms` for the first one;
         None does not wait. Empty when there were none. The lots are held until `drop`."""
+        answer = self._read(queues, consumer, most=min(most, _AT_ONCE), block_ms=block_ms)
+        if len(queues) == 1 and answer:
+            self._read_on(queues, consumer, answer[0][1], most=most)
+        by_stream = {keys.stream(queue).encode(): queue for queue in queues}
+        return [self._hold(by_stream[name], consumer, entries, 0) for name, entries in answer]
+
+    def _read(
+        self, queues: Sequence[str], consumer: str, *, most: int, block_ms: int | None = None
+    ) -> list[Any]:
         wait = [] if block_ms is None else ["BLOCK", block_ms]
         streams = [keys.stream(queue) for queue in queues]
         command = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", most, *wait, "STREAMS", *streams]
         command += [">"] * len(streams)
         answer = self._with_groups(queues, lambda: self.client.execute_command(*command))  # type: ignore[no-untyped-call]
-        by_stream = {keys.stream(queue).encode(): queue for queue in queues}
-        return [self._hold(by_stream[name], consumer, entries, 0) for name, entries in answer or []]
+        return answer or []
+
+    def _read_on(self, queues: Sequence[str], consumer: str, entries: list[Any], *, most: int) -> None:
+        """Add to a lot that may be larger than what is read at once: redirects wait behind each read."""
+        full = len(entries) == _AT_ONCE
+        while full and len(entries) < most:
+            part = min(most - len(entries), _AT_ONCE)
+            try:
+                answer = self._read(queues, consumer, most=part)
+            except redis.RedisError:  # what was read is ours, and is not left to its lease
+                return
+            full = bool(answer) and len(answer[0][1]) == part
+            entries += answer[0][1] if answer else []
 
     def reclaim(self, queue: str, consumer: str, *, most: int) -> Lot | None:
         """Take over entries whose lease has ended, those delivered least often first (see reclaim.lua for how many)."""

@@ -280,6 +280,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
         self, queue: str, call: Callable[[], Any], is_excused: Callable[[BaseException], bool] = is_outage
     ) -> Any:
         """Make the call until no server is to blame for its failing. Raises Leaving, and what the call raises."""
+        waited = False
         while True:
             try:
                 result = call()
@@ -287,8 +288,10 @@ class LaneWorker(Worker):  # type: ignore[misc]
                 if not is_excused(error):
                     raise
                 self._wait(queue, error)
+                waited = True
             else:
-                self._wait_s = FIRST_WAIT
+                if waited:  # else Redis works, and says nothing of the server that is waited for
+                    self._wait_s = FIRST_WAIT
                 return result
 
     def _wait(self, queue: str, error: Exception) -> None:

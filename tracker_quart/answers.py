@@ -1,7 +1,5 @@
 """What is sent back, as plain values, and the bytes of its head."""
 
-from functools import lru_cache
-
 import msgspec
 
 _REDIRECT_HEADERS = (
@@ -32,10 +30,3 @@ def head_of(answer: Answer) -> bytes:
     """Status line and headers as Hypercorn writes them, without the date and what the connection adds."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in answer.headers])
     return f"HTTP/1.1 {answer.status} \r\n{lines}".encode("latin-1")
-
-
-@lru_cache(maxsize=4096)
-def lasting_redirect(url: str, status: int, no_referrer: bool) -> Answer:
-    """As `redirect_to`, with its head, for an address that many visitors are led to."""
-    answer = redirect_to(url, status, no_referrer)
-    return msgspec.structs.replace(answer, head=head_of(answer))

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from core.contracts import click_event
 from core.contracts.click_event import ClickEvent
-from core.domain.decide import Decision
+from core.domain.decision import Decision
 from tracker_quart.cap_stream import FULL, PERSON, ROBOT, CappedClick, CapStream
 from tracker_quart.click_stream import Click
 from tracker_quart.keeping import LARGEST_GROUP, MOST_PENDING, Keeping, NotInRedis

@@ -11,7 +11,7 @@ from core.contracts.snapshot import revision_of
 from core.domain.decide import STEPS, Step, opened, steps_of
 from core.domain.destination import is_plain
 from core.domain.targeting import Plan, plan_of
-from tracker_quart.answers import Answer, lasting_redirect
+from tracker_quart.answers import Answer, head_of, redirect_to
 
 _DECODED = 16_384
 
@@ -54,9 +54,19 @@ def compile_link(framed: bytes) -> Compiled:
     """Decode and compile a snapshot. Raises what its codec raises."""
     link = link_snapshot.decode(framed)
     if link.link_id and _deciding_of(link) == _NOTHING_SET:  # as nearly all
-        answer = lasting_redirect(link.url, link.status, link.no_referrer) if is_plain(link.url) else None
+        answer = fixed_redirect(link.url, link.status, link.no_referrer)
         return Compiled(link, revision_of(framed), (), None, answer)
     return Compiled(link, revision_of(framed), steps_of(link), plan_of(link), None)
+
+
+@lru_cache(maxsize=4096)
+def fixed_redirect(url: str, status: int, no_referrer: bool) -> Answer | None:
+    """The redirect to a destination that is the same for every visitor without a query; None for one that is not. It
+    comes with its head: many visitors are led there."""
+    if not is_plain(url):
+        return None
+    answer = redirect_to(url, status, no_referrer)
+    return msgspec.structs.replace(answer, head=head_of(answer))
 
 
 def without_password(compiled: Compiled) -> Compiled:

@@ -9,16 +9,17 @@ from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
 from core.domain.app_links import ANDROID, Way, intent_of, way_of
 from core.domain.bots import door_verdict
-from core.domain.decide import UNKNOWN, Decision, Targeted, decide
-from core.domain.destination import Resolved, is_plain, resolve, source_of
+from core.domain.decide import Targeted, decide
+from core.domain.decision import UNKNOWN, Decision
+from core.domain.destination import Resolved, resolve, source_of
 from core.domain.facts import Facts
 from core.domain.ranges import Ranges
-from tracker_quart.answers import Answer, lasting_redirect, redirect_to
+from tracker_quart.answers import Answer, redirect_to
 from tracker_quart.app_page import AppPage
 from tracker_quart.caps import capped_click
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click
-from tracker_quart.compiled import Compiled
+from tracker_quart.compiled import Compiled, fixed_redirect
 from tracker_quart.macros import MacroValues
 from tracker_quart.replies import Replies
 from tracker_quart.returning import name_of
@@ -65,7 +66,8 @@ class Guide:
             may_return = plan.asks_returning and returning is None and not door_bot and visit.ip != ""
             if may_return and decide(link, domain=domain, now_ms=now_ms).outcome == click_event.REDIRECT:
                 return Unsure(name_of(visit, link), partial(self.lead, visit, domain, compiled))
-            targeted = Targeted(plan, self._facts(visit, now_ms, door_bot, bool(returning)))
+            facts = Facts(now_ms, visit, door_bot, bool(returning), self._country_of)
+            targeted = Targeted(plan, facts)
         decision = decide(link, domain=domain, now_ms=now_ms, targeted=targeted, steps=compiled.steps)
         if decision.outcome == UNKNOWN:
             return self._replies.unknown(visit, domain)
@@ -75,11 +77,35 @@ class Guide:
             return self._held_back(
                 visit, domain, link, decision, Click(click_id, click_event.encode(event)), b""
             )
-        url, rule, variant = decision.url, decision.rule, decision.variant
-        utm, app, answer = "", "", None
-        if visit.query or link.click_id_param or not is_plain(url):
-            url, utm = self._resolved(url, visit, domain, link, click_id, source)
-        if link.apps is not None and not (door_bot or rule):
+        answer = None
+        if not (visit.query or link.click_id_param or link.apps):
+            answer = fixed_redirect(decision.url, decision.status, link.no_referrer)
+        if answer is not None:
+            event = _event(
+                click_id, visit, compiled, click_event.REDIRECT, door_bot, decision.rule, decision.variant
+            )
+        else:
+            answer, event = self._filled(visit, domain, compiled, decision, click_id, door_bot, source)
+        if decision.if_capped is not None:
+            return self._counted(visit, domain, link, event, answer, decision.if_capped)
+        self._redirected.inc()
+        return Prepared(answer, Click(click_id, click_event.encode(event)))
+
+    def _filled(
+        self,
+        visit: Visit,
+        domain: DomainSnapshot,
+        compiled: Compiled,
+        decision: Decision,
+        click_id: bytes,
+        door_bot: str,
+        source: str,
+    ) -> tuple[Answer, ClickEvent]:
+        """The answer and the click where the address takes something from the visit, or an app may be opened."""
+        link, variant = compiled.link, decision.variant
+        app, answer = "", None
+        url, utm = self._resolved(decision.url, visit, domain, link, click_id, source)
+        if link.apps is not None and not (door_bot or decision.rule):
             way = way_of(link.apps, visit.user_agent)
             if way is not None:
                 app = way.system
@@ -88,16 +114,19 @@ class Guide:
                     url, variant, utm = app_url, 0, app_utm
                 else:
                     url, answer = self._into_app(visit, domain, way, app_url, url)
-        if answer is None:
-            redirect = lasting_redirect if url is decision.url else redirect_to
-            answer = redirect(url, decision.status, link.no_referrer)
         event = _event(
-            click_id, visit, compiled, click_event.REDIRECT, door_bot, rule, variant, source, utm, app
+            click_id,
+            visit,
+            compiled,
+            click_event.REDIRECT,
+            door_bot,
+            decision.rule,
+            variant,
+            source,
+            utm,
+            app,
         )
-        if decision.if_capped is not None:
-            return self._counted(visit, domain, link, event, answer, decision.if_capped)
-        self._redirected.inc()
-        return Prepared(answer, Click(click_id, click_event.encode(event)))
+        return answer or redirect_to(url, decision.status, link.no_referrer), event
 
     def _counted(
         self,
@@ -173,20 +202,6 @@ class Guide:
             source_param=domain.source_param,
             click_id_param=link.click_id_param,
             value_of=values,
-        )
-
-    def _facts(self, visit: Visit, now_ms: int, door_bot: str, returning: bool) -> Facts:
-        return Facts(
-            now_ms,
-            visit.ip,
-            visit.user_agent,
-            visit.query,
-            visit.referrer,
-            visit.host,
-            visit.language,
-            door_bot,
-            returning,
-            self._country_of,
         )
 
 

@@ -2,7 +2,7 @@
 
 from core.contracts import click_event
 from core.contracts.domain_snapshot import DomainSnapshot
-from core.domain.decide import FOUND, UNKNOWN
+from core.domain.decision import FOUND, UNKNOWN
 from core.observe import ANSWERED, Tally
 from tracker_quart import pages
 from tracker_quart.answers import Answer, redirect_to

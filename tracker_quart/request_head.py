@@ -91,14 +91,14 @@ class HeadReader:
         if peer.forwards and (forwarded := get("x-forwarded-for")):
             ip = forwarded_address(ip, forwarded, self._proxies)
         visit = Visit(
-            method,
-            host,
-            path,
-            query,
             ip,
             get("user-agent", ""),
+            query,
             get("referer", ""),
+            host,
             get("accept-language", ""),
+            method,
+            path,
             get("purpose", ""),
         )
         return visit, closes

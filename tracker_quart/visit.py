@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from urllib.parse import unquote_plus, unquote_to_bytes
 
-import msgspec
-
+from core.domain.facts import Asked
 from core.domain.networks import Networks, visitor_address
 
 LONGEST_HOST = 255
@@ -28,18 +27,12 @@ _READ = {
 }
 
 
-class Visit(msgspec.Struct, frozen=True, gc=False):
+class Visit(Asked, frozen=True, gc=False):
     """Who asks for what. `host` is lower case, without the port that its scheme implies; `path` and `query` are as
     they were sent, percent-encoding included; a header that is missing is ""."""
 
     method: str
-    host: str
     path: str
-    query: str
-    ip: str
-    user_agent: str
-    referrer: str
-    language: str
     purpose: str
 
 

@@ -8,27 +8,9 @@ from msgspec.structs import replace
 from core.contracts import click_event, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
+from core.domain.decision import FOUND, UNKNOWN, Decision
 from core.domain.facts import Facts
-from core.domain.targeting import Choice, Plan
-
-UNKNOWN = "unknown"
-"""Outcome of a slug that nobody owns: answered 404, counted, but no click of any link."""
-
-FOUND = 302
-
-
-class Decision(msgspec.Struct, frozen=True, gc=False):
-    """The answer's status and why. `url` is set for a redirect; `outcome` is one of click_event.OUTCOMES or UNKNOWN;
-    `rule` and `variant` are the ids of what chose the destination, 0 for none. A redirect to a fallback keeps the
-    outcome that led to it: it is not counted as a click. With `if_capped` the answer hangs on a count that is kept
-    elsewhere: that is answered instead once as many people as the link's cap were led."""
-
-    status: int
-    outcome: str
-    url: str = ""
-    rule: int = 0
-    variant: int = 0
-    if_capped: "Decision | None" = None
+from core.domain.targeting import Plan
 
 
 class Targeted(msgspec.Struct, frozen=True, gc=False):
@@ -116,14 +98,14 @@ def rule(
     link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, targeted: Targeted | None
 ) -> Decision | None:
     """The first rule whose conditions all hold."""
-    return None if targeted is None else _led(link, targeted.plan.by_rule(targeted.facts))
+    return None if targeted is None else targeted.plan.by_rule(targeted.facts)
 
 
 def variant(
     link: LinkSnapshot, domain: DomainSnapshot, now_ms: int, targeted: Targeted | None
 ) -> Decision | None:
     """The link's own split."""
-    return None if targeted is None else _led(link, targeted.plan.by_split(targeted.facts))
+    return None if targeted is None else targeted.plan.by_split(targeted.facts)
 
 
 def cap(decision: Decision, link: LinkSnapshot, domain: DomainSnapshot) -> Decision:
@@ -149,9 +131,3 @@ def _elsewhere(status: int, outcome: str, url: str) -> Decision:
     return (
         Decision(status=FOUND, outcome=outcome, url=url) if url else Decision(status=status, outcome=outcome)
     )
-
-
-def _led(link: LinkSnapshot, choice: Choice | None) -> Decision | None:
-    if choice is None:
-        return None
-    return Decision(link.status, click_event.REDIRECT, choice.url, choice.rule, choice.variant)

@@ -7,33 +7,36 @@ from urllib.parse import unquote_plus
 import msgspec
 
 from core.domain.languages import first_language
-from core.domain.networks import number_of
 from core.domain.referrers import referrer_host
 
 if TYPE_CHECKING:
     from core.domain.agents import Agent
 
 
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What a visitor's request says. `language` is the raw Accept-Language header; what is missing is ""."""
+
+    ip: str
+    user_agent: str
+    query: str
+    referrer: str
+    host: str
+    language: str
+
+
 class Facts(msgspec.Struct, gc=False):
-    """One visit as rules see it. `now_ms` is the click's time in ms since 1970; `accept_language` is the raw header;
-    `door_bot` the reason to take the visitor for a robot ("" for a person); `returning` says who was here before, where
-    `Plan.asks_returning`; `country_of` looks an address up ("" where it is not known).
+    """One visit as rules see it. `now_ms` is the click's time in ms since 1970; `door_bot` the reason to take the
+    visitor for a robot ("" for a person); `returning` says who was here before, where `Plan.asks_returning`;
+    `country_of` looks an address up ("" where it is not known).
 
     Plain properties, not cached ones: those take a lock on Python 3.11, which costs more than most facts."""
 
     now_ms: int
-    ip: str = ""
-    user_agent: str = ""
-    query: str = ""
-    referrer: str = ""
-    host: str = ""
-    accept_language: str = ""
+    asked: Asked
     door_bot: str = ""
     returning: bool = False
     country_of: Callable[[str], str] = lambda ip: ""
     _agent: Any = None
-    _country: str | None = None
-    _address: tuple[int, int] | None = None
     _parameters: dict[str, list[str]] | None = None
 
     @property
@@ -42,40 +45,25 @@ class Facts(msgspec.Struct, gc=False):
         if self._agent is None:
             from core.domain.agents import read_agent
 
-            self._agent = read_agent(self.user_agent)
+            self._agent = read_agent(self.asked.user_agent)
         return cast("Agent", self._agent)
-
-    @property
-    def country(self) -> str:
-        """The ISO code, "BR"; "" where it is not known."""
-        if self._country is None:
-            self._country = self.country_of(self.ip) if self.ip else ""
-        return self._country
 
     @property
     def language(self) -> str:
         """The first language that the browser asks for, "pt-BR"."""
-        return first_language(self.accept_language)  # which remembers
+        return first_language(self.asked.language)  # which remembers
 
     @property
     def referrer_host(self) -> str:
         """The referring host, without `www.`; "" for a visitor who typed the address."""
-        return referrer_host(self.referrer, own_host=self.host)  # which remembers
+        return referrer_host(self.asked.referrer, own_host=self.asked.host)  # which remembers
 
     @property
     def parameters(self) -> dict[str, list[str]]:
         """The query's parameters, decoded, each with all its values."""
         if self._parameters is None:
-            self._parameters = _parameters(self.query)
+            self._parameters = _parameters(self.asked.query)
         return self._parameters
-
-    @property
-    def address(self) -> tuple[int, int]:
-        """The family, 4 or 6, and the visitor's address as a number; an IPv4 one that travels as IPv6 is an IPv4 one.
-        (0, 0) where none is known."""
-        if self._address is None:
-            self._address = number_of(self.ip) or (0, 0)
-        return self._address
 
 
 def _parameters(query: str) -> dict[str, list[str]]:

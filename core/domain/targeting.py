@@ -7,29 +7,26 @@ is worse than the link's own destination.
 
 from collections.abc import Callable, Hashable, Iterable
 from datetime import datetime
+from typing import Any
 
 import msgspec
 
+from core.contracts import click_event
 from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
 from core.domain import conditions
 from core.domain.conditions import network_of, range_of, window_of, zone_of
+from core.domain.decision import Decision
 from core.domain.facts import Facts
+from core.domain.networks import Number, number_of
 from core.domain.split import Split
 
-Test = Callable[[Facts], bool]
+Test = Callable[[Any], bool]
+"""Asked about the Facts of a visit; a country's about its code, an address's about its Number."""
 
 _REMEMBERED = 8192
 _LONGEST_REMEMBERED = 400
 """For how many texts of visitors, in all, it is remembered what they mean for rules, and of how many characters at
 most: what browsers send takes some 3 MB, and what somebody makes up to fill the memory 13 MB."""
-
-
-class Choice(msgspec.Struct, frozen=True, gc=False):
-    """Where a visitor is led, and what chose it; 0 for none."""
-
-    url: str
-    rule: int = 0
-    variant: int = 0
 
 
 class Plan:
@@ -39,27 +36,25 @@ class Plan:
         compiled = (_compile(link, rule) for rule in link.rules)
         self._rules = tuple(rule for rule in compiled if rule is not None)
         self._all = (1 << len(self._rules)) - 1
-        self._parts = tuple(_parts_of(self._rules))
+        self._parts = tuple((part.bits, part.left) for part in _parts_of(self._rules))
         self.asks_returning = bool(link.split_key) and any(map(asks_returning, link.rules))
         """True when a rule wants to know who was here before; nobody can be told apart without a key."""
         self._split = _split(link, link.split)
 
-    def by_rule(self, facts: Facts) -> Choice | None:
-        """What the first rule that matches leads to."""
+    def by_rule(self, facts: Facts) -> Decision | None:
+        """Where the first rule that matches leads."""
         left = self._all  # a bit for each rule that may still be the one
-        for part in self._parts:
-            if left & part.bits:
-                left &= part.left(facts)
+        for bits, leaves in self._parts:
+            if left & bits:
+                left &= leaves(facts)
         if not left:
             return None
         rule = self._rules[(left & -left).bit_length() - 1]
-        if rule.split is None:
-            return Choice(rule.url, rule.id)
-        return _chosen(rule.split, facts, rule=rule.id)
+        return rule.end if rule.split is None else rule.split.choose(facts.asked.ip, facts.asked.user_agent)
 
-    def by_split(self, facts: Facts) -> Choice | None:
-        """What the link's own split leads to."""
-        return None if self._split is None else _chosen(self._split, facts)
+    def by_split(self, facts: Facts) -> Decision | None:
+        """Where the link's own split leads."""
+        return None if self._split is None else self._split.choose(facts.asked.ip, facts.asked.user_agent)
 
 
 def asks_returning(rule: Rule) -> bool:
@@ -73,11 +68,10 @@ def plan_of(link: LinkSnapshot) -> Plan | None:
 
 
 class _Compiled(msgspec.Struct, frozen=True):
-    id: int
     tests: tuple[tuple[str, Test], ...]
     """Each with the kind of its condition."""
-    url: str
-    split: Split | None
+    end: Decision
+    split: Split[Decision] | None
 
 
 def _compile(link: LinkSnapshot, rule: Rule) -> _Compiled | None:
@@ -85,11 +79,18 @@ def _compile(link: LinkSnapshot, rule: Rule) -> _Compiled | None:
         tests = tuple((condition.kind, _test(condition)) for condition in rule.conditions)
     except (ValueError, KeyError):
         return None
-    return _Compiled(rule.id, tests, rule.url, _split(link, rule.split))
+    return _Compiled(tests, _led(link, rule.url, rule=rule.id), _split(link, rule.split, rule=rule.id))
 
 
-def _split(link: LinkSnapshot, variants: tuple[Variant, ...]) -> Split | None:
-    return Split(variants, link_id=link.link_id, key=link.split_key) if variants else None
+def _split(link: LinkSnapshot, variants: tuple[Variant, ...], *, rule: int = 0) -> Split[Decision] | None:
+    if not variants:
+        return None
+    ends = ((each, _led(link, each.url, rule=rule, variant=each.id)) for each in variants)
+    return Split(ends, link_id=link.link_id, key=link.split_key)
+
+
+def _led(link: LinkSnapshot, url: str, *, rule: int, variant: int = 0) -> Decision:
+    return Decision(link.status, click_event.REDIRECT, url, rule, variant)
 
 
 class _Part:
@@ -103,30 +104,21 @@ class _Part:
 
     def left(self, facts: Facts) -> int:
         """The rules that these conditions leave: all bits but those of rules of which one does not hold."""
+        return self._left(facts)
+
+    def _left(self, fact: Any) -> int:
         gone = 0
         for bit, test in self._tests:
-            if not (gone & bit or test(facts)):
+            if not (gone & bit or test(fact)):
                 gone |= bit
         return ~gone
-
-
-class _Single(_Part):
-    """One condition of one rule."""
-
-    def __init__(self, tests: Iterable[tuple[int, Test]]) -> None:
-        super().__init__(tests)
-        ((bit, self._test),) = self._tests
-        self._without = ~bit
-
-    def left(self, facts: Facts) -> int:
-        return -1 if self._test(facts) else self._without
 
 
 class _Repeated(_Part):
     """Of facts that come again and again, with other visitors: what they leave is remembered."""
 
     def _known(self, key: Hashable, facts: Facts) -> int:
-        left = super().left(facts)
+        left = self._left(facts)
         if len(_LEFT) >= _REMEMBERED:
             _LEFT.clear()
         _LEFT[key] = left
@@ -135,9 +127,9 @@ class _Repeated(_Part):
 
 class _Browsers(_Repeated):
     def left(self, facts: Facts) -> int:
-        agent, languages = facts.user_agent, facts.accept_language
+        agent, languages = facts.asked.user_agent, facts.asked.language
         if len(agent) + len(languages) > _LONGEST_REMEMBERED:
-            return super().left(facts)
+            return self._left(facts)
         key = (self, agent, languages)
         return _LEFT.get(key) or self._known(key, facts)
 
@@ -146,9 +138,10 @@ class _Origins(_Repeated):
     """A query that there is is nearly always another one: ids of clicks stand in it."""
 
     def left(self, facts: Facts) -> int:
-        referrer, host = facts.referrer, facts.host
-        if facts.query or len(referrer) + len(host) > _LONGEST_REMEMBERED:
-            return super().left(facts)
+        asked = facts.asked
+        referrer, host = asked.referrer, asked.host
+        if asked.query or len(referrer) + len(host) > _LONGEST_REMEMBERED:
+            return self._left(facts)
         key = (self, referrer, host, facts.door_bot)
         return _LEFT.get(key) or self._known(key, facts)
 
@@ -158,15 +151,37 @@ class _Clock(_Part):
     All of them begin and end with a second."""
 
     _second = -1
-    _left = 0
+    _now = 0
 
     def left(self, facts: Facts) -> int:
         second = facts.now_ms // 1000
         if second != self._second:
-            self._left, self._second = super().left(facts), second
-        return self._left
+            self._now, self._second = self._left(facts), second
+        return self._now
 
 
+class _Countries(_Part):
+    """What each country leaves is remembered: there are some 250."""
+
+    def __init__(self, tests: Iterable[tuple[int, Test]]) -> None:
+        super().__init__(tests)
+        self._known: dict[str, int] = {}
+
+    def left(self, facts: Facts) -> int:
+        ip = facts.asked.ip
+        country = facts.country_of(ip) if ip else ""
+        left = self._known.get(country)
+        if left is None:
+            left = self._known[country] = self._left(country)
+        return left
+
+
+class _Addresses(_Part):
+    def left(self, facts: Facts) -> int:
+        return self._left(number_of(facts.asked.ip) or _NOWHERE)
+
+
+_NOWHERE = (0, 0)
 _LEFT: dict[Hashable, int] = {}
 
 
@@ -179,7 +194,7 @@ def _parts_of(rules: Iterable[_Compiled]) -> Iterable[_Part]:
     for kinds, make in _PARTS:
         tests = [test for kind in kinds for test in by_kind.get(kind, ())]
         if tests:
-            yield _Single(tests) if make is _Part and len(tests) == 1 else make(tests)
+            yield make(tests)
 
 
 _PARTS: tuple[tuple[tuple[str, ...], Callable[[list[tuple[int, Test]]], _Part]], ...] = (
@@ -187,14 +202,9 @@ _PARTS: tuple[tuple[tuple[str, ...], Callable[[list[tuple[int, Test]]], _Part]],
     ((conditions.QUERY, conditions.REFERRER, conditions.ROBOT), _Origins),
     ((conditions.DATE, conditions.TIME), _Clock),
     ((conditions.RETURNING,), _Part),
-    ((conditions.IP,), _Part),
-    ((conditions.COUNTRY,), _Part),
+    ((conditions.IP,), _Addresses),
+    ((conditions.COUNTRY,), _Countries),
 )
-
-
-def _chosen(split: Split, facts: Facts, *, rule: int = 0) -> Choice:
-    variant = split.choose(ip=facts.ip, user_agent=facts.user_agent)
-    return Choice(variant.url, rule, variant.id)
 
 
 def _test(condition: Condition) -> Test:
@@ -205,7 +215,7 @@ def _test(condition: Condition) -> Test:
 
 def _country(condition: Condition) -> Test:
     wanted = frozenset(condition.values)
-    return lambda facts: facts.country in wanted
+    return lambda country: country in wanted
 
 
 def _device(condition: Condition) -> Test:
@@ -277,8 +287,8 @@ def _ip(condition: Condition) -> Test:
     networks = [network_of(value) for value in condition.values]
     ranges = [(net.version, int(net.network_address), int(net.broadcast_address)) for net in networks]
 
-    def holds(facts: Facts) -> bool:
-        family, number = facts.address
+    def holds(address: Number) -> bool:
+        family, number = address
         for version, first, last in ranges:  # noqa: SIM110 (any() with a generator costs twice as much)
             if first <= number <= last and family == version:
                 return True

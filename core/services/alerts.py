@@ -219,7 +219,8 @@ def _wait_words(state: QueueState) -> str:
 
 def _failure_words(group: Group) -> str:
     entries = "1 entry" if group.count == 1 else f"{group.count:,} entries"
-    return f"{entries} of {group.task or group.queue} set aside: {(group.error or group.reason).partition(chr(10))[0][:150]}"
+    error = (group.error or group.reason).partition("\n")[0][:150]
+    return f"{entries} of {group.task or group.queue} set aside: {error}"
 
 
 def _books_words(hour: Hour) -> str:

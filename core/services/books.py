@@ -73,8 +73,9 @@ def read_books(
 def copy_books(engine: Engine, redis: "Redis", *, now: datetime) -> int:
     """Copy the clicks accepted, answered and set aside by hour from Redis to PostgreSQL. Returns the number of hours.
 
-    Accepted and answered only rise, so a lower number (Redis was emptied) never replaces a higher. Raises RedisError,
-    SQLAlchemyError."""
+    Accepted and answered only rise, so a lower number (Redis was emptied) never replaces a higher. Hours long past
+    leave Redis once they stay as they are: a spool that was found late, or a tracker whose clock is wrong, adds to one
+    for as long as it has clicks. Raises RedisError, SQLAlchemyError."""
     index_letters(redis, "track")
     accepted: Any = redis.hgetall(keys.ACCEPTED)
     dead: Any = redis.hgetall(keys.DEAD_CLICKS)
@@ -83,14 +84,15 @@ def copy_books(engine: Engine, redis: "Redis", *, now: datetime) -> int:
         counts[_instant(name)]["accepted"] = int(clicks)
     for name, clicks in _answered(redis).items():
         counts[_instant(name)]["answered"] = clicks
+    changed: set[datetime] = set()
     with engine.begin() as connection:
         if counts:
             rows = [{"hour": hour, "shard": 0, **counts[hour]} for hour in sorted(counts)]
-            connection.execute(_raise_counts(rows))
+            changed |= set(connection.scalars(_raise_counts(rows).returning(BooksRow.hour)))
         if dead:
             rows = [{"hour": _instant(name), "shard": 0, "dead": int(dead[name])} for name in sorted(dead)]
-            connection.execute(_set_dead(rows))
-    _forget(redis, now - timedelta(days=DAYS))
+            changed |= set(connection.scalars(_set_dead(rows).returning(BooksRow.hour)))
+    _forget(redis, before=now - timedelta(days=DAYS), but=changed)
     return len(counts)
 
 
@@ -133,11 +135,11 @@ def _set_dead(rows: Sequence[Mapping[str, Any]]) -> Any:
     )
 
 
-def _forget(redis: "Redis", oldest: datetime) -> None:
-    last = hour_name(int(oldest.timestamp() * 1000)).encode()
+def _forget(redis: "Redis", *, before: datetime, but: set[datetime]) -> None:
     for name in (keys.ACCEPTED, keys.ANSWERED, keys.DEAD_CLICKS):
         held: Any = redis.hkeys(name)
-        if old := [field for field in held if field.partition(b":")[0] < last]:
+        hours = {field: _instant(field.partition(b":")[0]) for field in held}
+        if old := [field for field, hour in hours.items() if hour < before and hour not in but]:
             redis.hdel(name, *old)
 
 

@@ -17,7 +17,7 @@ from core.contracts import click_event, keys, link_snapshot
 from core.contracts.click_event import ClickEvent
 from core.domain.bots import door_verdict
 from core.domain.conditions import KINDS, RETURNING, check_condition
-from core.domain.facts import Facts
+from core.domain.facts import Asked, Facts
 from core.domain.targeting import plan_of
 from tests.bench import browsers, links, rates, visitors
 from tests.bench.books import Books
@@ -107,12 +107,15 @@ def test_it_asks_every_kind_of_condition_and_no_visitor_matches_but_the_last_rul
     met = Counter()
     for headers in map(headers_of, some(2000)):
         facts = Facts(
-            now_ms=1_795_000_000_000,
-            ip=headers["x-forwarded-for"],
-            user_agent=headers["user-agent"],
-            referrer=headers.get("referer", ""),
-            host=headers["host"],
-            accept_language=headers["accept-language"],
+            1_795_000_000_000,
+            Asked(
+                ip=headers["x-forwarded-for"],
+                user_agent=headers["user-agent"],
+                query="",
+                referrer=headers.get("referer", ""),
+                host=headers["host"],
+                language=headers["accept-language"],
+            ),
             country_of=lambda ip: "BR",
         )
         choice = plan.by_rule(facts)

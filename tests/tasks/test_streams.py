@@ -60,6 +60,39 @@ def test_it_acknowledges_batches_beyond_what_one_script_takes(
     assert waiting(valkey, "track") == 0
 
 
+@pytest.mark.parametrize(
+    ("added", "most", "taken"), [(2500, 5000, 2500), (3000, 5000, 3000), (3000, 2200, 2200)]
+)
+def test_it_takes_in_one_lot_more_than_it_reads_at_once(
+    storage: StreamStorage, added: int, most: int, taken: int
+) -> None:
+    storage.add("track", [b"%d" % number for number in range(added)])
+    (lot,) = storage.take(["track"], "one", most=most)
+    assert lot.payloads == [b"%d" % number for number in range(taken)]
+    assert storage.acknowledge(lot, lot.ids) == taken
+
+
+def test_it_keeps_what_it_has_read_when_redis_goes_away_meanwhile(
+    storage: StreamStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.add("track", [b"%d" % number for number in range(1500)])
+    read, calls = storage.client.execute_command, 0
+
+    def once(*command: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise redis.ConnectionError("gone")
+        return read(*command)  # type: ignore[no-untyped-call]
+
+    storage.take(["track"], "first", most=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.client, "execute_command", once)
+        (lot,) = storage.take(["track"], "one", most=5000)
+    assert (len(lot), calls) == (1000, 2)
+    assert storage.acknowledge(lot, lot.ids) == 1000
+
+
 def test_it_gives_a_lost_workers_entries_to_another_when_the_lease_ends(storage: StreamStorage) -> None:
     storage.add(QUEUE, [b"a", b"b"])
     lost = take(storage)

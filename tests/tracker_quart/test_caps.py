@@ -15,7 +15,7 @@ from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot, Variant
-from core.domain.decide import Decision
+from core.domain.decision import Decision
 from tests.tracker_quart.conftest import CHROME, URL, Publisher
 from tests.tracker_quart.rig import LIMIT_S
 from tracker_quart import caps, replaying

@@ -7,8 +7,9 @@ from msgspec.structs import replace
 
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
-from core.domain.decide import STEPS, Decision, Targeted, decide, opened, steps_of
-from core.domain.facts import Facts
+from core.domain.decide import STEPS, Targeted, decide, opened, steps_of
+from core.domain.decision import Decision
+from core.domain.facts import Asked, Facts
 from core.domain.targeting import plan_of
 
 URL, OVER, PARKED = (
@@ -17,6 +18,7 @@ URL, OVER, PARKED = (
     "https://shop.example/parked",
 )
 NOW = 1_764_230_400_000
+ASKED = Asked(ip="192.0.2.7", user_agent="x", query="", referrer="", host="go.example", language="")
 PLAIN = DomainSnapshot(domain_id=1, host="go.example")
 PARKING = DomainSnapshot(
     domain_id=1, host="go.example", expired_url=PARKED, not_found_url=PARKED, root_url=PARKED
@@ -120,7 +122,7 @@ def test_it_asks_for_the_password_before_any_rule() -> None:
     link = LinkSnapshot(link_id=7, state="locked", url=URL, rules=(rule,), password_hash=SECRET)
     plan = plan_of(link)
     assert plan is not None
-    robot = Targeted(plan, Facts(now_ms=NOW, door_bot="agent"))
+    robot = Targeted(plan, Facts(NOW, ASKED, "agent"))
     assert decide(link, domain=PLAIN, now_ms=NOW, targeted=robot) == Decision(423, "locked")
     assert decide(opened(link), domain=PLAIN, now_ms=NOW, targeted=robot) == Decision(
         302, "redirect", OVER, rule=3
@@ -178,7 +180,7 @@ def test_it_caps_rules_and_splits_too() -> None:
     plan = plan_of(link)
     assert plan is not None
     for door_bot, led in (("agent", (OVER, 3, 0)), ("", (PARKED, 0, 5))):
-        facts = Facts(now_ms=NOW, ip="192.0.2.7", user_agent="x", door_bot=door_bot)
+        facts = Facts(NOW, ASKED, door_bot)
         decision = decide(link, domain=PLAIN, now_ms=NOW, targeted=Targeted(plan, facts))
         assert (decision.url, decision.rule, decision.variant) == led
         assert decision.if_capped == Decision(410, "capped")
@@ -208,7 +210,7 @@ def test_it_leads_to_the_destination_only_live_and_in_time(
     link: LinkSnapshot, domain: DomainSnapshot, now_ms: int
 ) -> None:
     plan = plan_of(link)
-    targeted = None if plan is None else Targeted(plan, Facts(now_ms, door_bot="agent"))
+    targeted = None if plan is None else Targeted(plan, Facts(now_ms, ASKED, "agent"))
     decision = decide(link, domain=domain, now_ms=now_ms, targeted=targeted)
     in_time = (link.starts_ms is None or link.starts_ms <= now_ms) and (
         link.expires_ms is None or now_ms < link.expires_ms

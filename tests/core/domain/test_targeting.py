@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import Condition, LinkSnapshot, Rule, Variant
-from core.domain.decide import Decision, Targeted, decide
-from core.domain.facts import Facts
-from core.domain.targeting import Choice, Plan, plan_of
+from core.domain.decide import Targeted, decide
+from core.domain.decision import Decision
+from core.domain.facts import Asked, Facts
+from core.domain.targeting import Plan, plan_of
 
 URL, RULED = "https://shop.example/", "https://shop.example/ruled"
 ANDROID = (
@@ -32,8 +33,17 @@ def at(text: str, zone: str = "UTC") -> int:
 
 
 def facts(**fields: Any) -> Facts:
-    known = {"now_ms": at("2026-11-27T12:00"), "ip": "203.0.113.9", "user_agent": ANDROID}
-    return Facts(**{**known, "country_of": lambda ip: COUNTRIES.get(ip, ""), **fields})
+    said = dict.fromkeys(("query", "referrer", "host", "language"), "") | {
+        "ip": "203.0.113.9",
+        "user_agent": ANDROID,
+    }
+    said |= {name: fields.pop(name) for name in said if name in fields}
+    known = {"now_ms": at("2026-11-27T12:00"), "country_of": lambda ip: COUNTRIES.get(ip, "")}
+    return Facts(asked=Asked(**said), **{**known, **fields})
+
+
+def led(url: str, **ids: int) -> Decision:
+    return Decision(302, "redirect", url, **ids)
 
 
 def matches(condition: Condition, **fields: Any) -> bool:
@@ -61,14 +71,14 @@ CASES: list[tuple[Condition, dict[str, Any], bool]] = [
     (when("browser", "CHROME"), {}, True),
     (when("browser", "Safari"), {"user_agent": MAC}, True),
     (when("browser", "Safari"), {}, False),
-    (when("language", "pt"), {"accept_language": "pt-BR,en;q=0.5"}, True),
-    (when("language", "pt"), {"accept_language": "pt"}, True),
-    (when("language", "pt-BR"), {"accept_language": "pt-br"}, True),
-    (when("language", "pt-BR"), {"accept_language": "pt-PT,pt-BR"}, False),
-    (when("language", "pt-BR"), {"accept_language": "pt"}, False),
-    (when("language", "pt"), {"accept_language": "ptu"}, False),
-    (when("language", "pt"), {"accept_language": ""}, False),
-    (when("language", "pt"), {"accept_language": "en,pt"}, False),
+    (when("language", "pt"), {"language": "pt-BR,en;q=0.5"}, True),
+    (when("language", "pt"), {"language": "pt"}, True),
+    (when("language", "pt-BR"), {"language": "pt-br"}, True),
+    (when("language", "pt-BR"), {"language": "pt-PT,pt-BR"}, False),
+    (when("language", "pt-BR"), {"language": "pt"}, False),
+    (when("language", "pt"), {"language": "ptu"}, False),
+    (when("language", "pt"), {"language": ""}, False),
+    (when("language", "pt"), {"language": "en,pt"}, False),
     (when("query", name="q"), {"query": "q=1"}, True),
     (when("query", name="q"), {"query": "a=2&q"}, True),
     (when("query", name="q"), {"query": "Q=1"}, False),
@@ -193,8 +203,8 @@ def test_it_takes_the_first_rule_whose_conditions_all_hold() -> None:
             Rule(id=3, conditions=(mobile,), url="https://a.example/3"),
         ),
     )
-    assert Plan(link).by_rule(facts()) == Choice("https://a.example/2", rule=2)
-    assert Plan(link).by_rule(facts(ip="198.51.100.1")) == Choice("https://a.example/3", rule=3)
+    assert Plan(link).by_rule(facts()) == led("https://a.example/2", rule=2)
+    assert Plan(link).by_rule(facts(ip="198.51.100.1")) == led("https://a.example/3", rule=3)
     assert Plan(link).by_rule(facts(user_agent=MAC)) is None
 
 
@@ -235,7 +245,7 @@ def test_it_matches_nobody_by_what_it_can_not_read(condition: Condition, is_not:
     odd = Condition(condition.kind, is_not, condition.values, zone=condition.zone)
     other = Rule(id=2, conditions=(when("device", "mobile"),), url=RULED)
     link = LinkSnapshot(link_id=7, rules=(Rule(id=1, conditions=(odd,), url="https://no.example/"), other))
-    assert Plan(link).by_rule(facts()) == Choice(RULED, rule=2)
+    assert Plan(link).by_rule(facts()) == led(RULED, rule=2)
 
 
 @pytest.mark.parametrize(
@@ -279,9 +289,9 @@ def test_it_never_fails_on_what_a_stranger_sends(condition: Condition) -> None:
         "user_agent": "\ufffd",
         "query": "%&=&%f0",
         "referrer": "http://[",
-        "accept_language": "*;",
+        "language": "*;",
     }
-    assert plan.by_rule(facts(**odd)) in (None, Choice(RULED, rule=1))
+    assert plan.by_rule(facts(**odd)) in (None, led(RULED, rule=1))
 
 
 def test_it_remembers_what_browsers_mean_and_no_more_than_a_few_megabytes_of_what_is_made_up() -> None:
@@ -294,10 +304,8 @@ def test_it_remembers_what_browsers_mean_and_no_more_than_a_few_megabytes_of_wha
         before, _ = tracemalloc.get_traced_memory()
         for number in range(20_000):
             made_up = "\U0001f600" * 500 + str(number)
-            asked = facts(
-                user_agent=made_up[250:], accept_language="pt", referrer=f"https://a.example/{made_up}"
-            )
-            assert plan.by_rule(asked) == Choice(RULED, rule=1)
+            asked = facts(user_agent=made_up[250:], language="pt", referrer=f"https://a.example/{made_up}")
+            assert plan.by_rule(asked) == led(RULED, rule=1)
         after, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
