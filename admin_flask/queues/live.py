@@ -20,7 +20,7 @@ from core.domain.books import Books
 from core.observe import scrub
 from core.services.alerts import BOOKS, LONG_WAIT, alert_settings, open_alerts, silence_key, silenced_tasks
 from core.services.books import read_books
-from core.services.queues.letters import Group, Shared, read_groups, read_shared
+from core.services.queues.letters import Group, Shared, count_groups, read_groups, read_shared
 from core.services.queues.samples import read_samples
 from core.services.queues.states import (
     Process,
@@ -33,7 +33,6 @@ from core.services.queues.states import (
 from core.services.schedule import list_schedule
 
 SUM_HOURS = 24
-_MOST_GROUPS = 50
 _MOST_FRAMES = 4
 _FRAME = re.compile(r'^  File "(.*)", line (\d+), in (.*)$', re.MULTILINE)
 _SLOW_S = 3.0
@@ -186,7 +185,7 @@ def read_live(session: Session, redis: "Redis", *, now: datetime) -> Live:
                 read_samples(redis, since=now - SPANS[span]), states=states, span=SPANS[span], now=now
             ),
             failures=_failures(redis, groups, opened, span, silenced_tasks(session)),
-            more_failures=max(len(groups) - _MOST_GROUPS, 0),
+            more_failures=count_groups(redis) - len(groups),
             alerts=[alert for alert in open_alerts(session) if alert.kind in (LONG_WAIT, BOOKS)][:4],
             limit_s=alert_settings(session).long_wait_s,
             next_run=_next_run(list_schedule(session)),
@@ -219,7 +218,7 @@ def _failures(
     redis: "Redis", groups: Sequence[Group], opened: str, span: str, silenced: set[str]
 ) -> list[Failure]:
     failures = []
-    for group in groups[:_MOST_GROUPS]:
+    for group in groups:
         name = f"{group.queue}.{group.id}"
         is_open = name == opened
         shared = read_shared(redis, group.queue, group.id) if is_open else None

@@ -99,8 +99,13 @@ def failures(queue: str) -> str:
 
 
 def failure_groups(queue: str) -> str:
-    """Hash: group of dead letters -> JSON of what they have in common: `reason`, `task`, `error`."""
+    """Sorted set: group of dead letters -> when its last letter was written, in ms since 1970."""
     return f"{{rastro}}:failures:{queue}:groups"
+
+
+def failure_abouts(queue: str) -> str:
+    """Hash: group of dead letters -> JSON of what they have in common: `reason`, `task`, `error`."""
+    return f"{{rastro}}:failures:{queue}:abouts"
 
 
 def failures_read(queue: str) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from redis import Redis
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -155,11 +155,6 @@ def prune_alerts(session: Session, *, now: datetime) -> int:
     gone = session.execute(delete(Alert).where(Alert.cleared_at < now - KEPT).returning(Alert.id)).all()
     session.commit()
     return len(gone)
-
-
-def count_open(session: Session) -> int:
-    """How many things are the matter now."""
-    return session.scalar(select(func.count()).where(Alert.cleared_at.is_(None))) or 0
 
 
 def post_json(url: str, body: bytes) -> None:

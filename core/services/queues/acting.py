@@ -21,7 +21,15 @@ from core.contracts.keys import QUEUES
 from core.db.work import SilencedTask
 from core.services.actor import Actor
 from core.services.audit import record
-from core.services.queues.letters import Trial, ids_of, index_keys, index_letters, read_group, trial_of
+from core.services.queues.letters import (
+    Trial,
+    forget_trial,
+    ids_of,
+    index_keys,
+    index_letters,
+    read_group,
+    trial_of,
+)
 
 _AT_ONCE = 100
 """Letters that one script call moves: nobody waits long behind it."""
@@ -111,6 +119,8 @@ def retry_group(
         sleep(_LOOK_EVERY_S)
         trial = trial_of(redis, queue, group)
     rest = _drain(redis, "retry", queue, group) if trial == "worked" else 0
+    if rest:
+        forget_trial(redis, queue, group)
     detail = {"group": group, "error": found.error[:200], "count": tried + rest, "trial": trial}
     if tried + rest:
         _note(session, "queue.retry", queue, actor, now, detail)

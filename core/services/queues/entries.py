@@ -53,8 +53,8 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """An entry in a table. `since` is when it was added; `due` when a put off one comes back; `consumer`, `deliveries`
-    and `idle_s` (since its lease was renewed) belong to one that runs; `error` and `reason` to a dead one."""
+    """An entry in a table. `since` is when it was added; `due` when a put off one comes back; `consumer` and
+    `deliveries` belong to one that runs; `error` and `reason` to a dead one."""
 
     queue: str
     id: str
@@ -63,7 +63,6 @@ class Row:
     due: datetime | None = None
     consumer: str = ""
     deliveries: int = 0
-    idle_s: float = 0.0
     reason: str = ""
     error: str = ""
 
@@ -182,7 +181,6 @@ def _running(redis: "Redis", queue: str, size: int) -> Iterable[list[Row]]:
                         since=row.since,
                         consumer=one["consumer"].decode(),
                         deliveries=one["times_delivered"],
-                        idle_s=one["time_since_delivered"] / 1000,
                     )
                 )
         yield rows

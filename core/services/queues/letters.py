@@ -24,6 +24,9 @@ _INDEXED_AT_ONCE = 500
 _ALIKE_FROM = 200
 """Letters of a group that are compared for what they share: the newest ones."""
 
+MOST_GROUPS = 50
+"""Groups of a queue that one look reads: where every error differs, there are as many as letters."""
+
 _PUT_OFF_LOOKED_AT = 1000
 
 Trial = Literal["none", "running", "worked", "failed"]
@@ -64,7 +67,6 @@ class Letter:
     queue: str
     id: str
     reason: str
-    group: str
     error: str
     traceback: str
     entry: str
@@ -95,24 +97,36 @@ def index_keys(queue: str) -> list[str]:
         keys.failures_read(queue),
         keys.failures(queue),
         keys.failure_groups(queue),
+        keys.failure_abouts(queue),
         keys.DEAD_CLICKS,
         keys.trials(queue),
     ]
 
 
 def read_groups(redis: "Redis") -> list[Group]:
-    """Every group of every queue, the one with the newest letter first. Raises RedisError."""
+    """The groups with the newest letters, at most MOST_GROUPS of each queue, newest first. Raises RedisError."""
     groups: list[Group] = []
     for queue in QUEUES:
         entries = _tried(redis, queue)  # before the index: what fails in between is found there
         index_letters(redis, queue)
-        groups += _groups_of(redis, queue, entries)
+        names: Any = redis.zrevrange(keys.failure_groups(queue), 0, MOST_GROUPS - 1)
+        groups += _groups_of(redis, queue, [name.decode() for name in names], entries)
     return sorted(groups, key=lambda group: group.last, reverse=True)
+
+
+def count_groups(redis: "Redis") -> int:
+    """How many groups there are in all queues. Raises RedisError."""
+    pipe = redis.pipeline(transaction=False)
+    for queue in QUEUES:
+        pipe.zcard(keys.failure_groups(queue))
+    return sum(pipe.execute())
 
 
 def read_group(redis: "Redis", queue: str, group: str) -> Group | None:
     """One group as of now, None when it has no letters. Raises RedisError."""
-    return next((one for one in read_groups(redis) if (one.queue, one.id) == (queue, group)), None)
+    entries = _tried(redis, queue)
+    index_letters(redis, queue)
+    return next(iter(_groups_of(redis, queue, [group], entries)), None)
 
 
 def trial_of(redis: "Redis", queue: str, group: str) -> Trial:
@@ -121,6 +135,11 @@ def trial_of(redis: "Redis", queue: str, group: str) -> Trial:
     index_letters(redis, queue)
     trials: Any = redis.hgetall(keys.trials(queue))
     return _trial(group, entries, trials)
+
+
+def forget_trial(redis: "Redis", queue: str, group: str) -> None:
+    """The letters of a group were put back: those that come from now on are tried anew. Raises RedisError."""
+    redis.hdel(keys.trials(queue), f"try:{group}", f"failed:{group}")
 
 
 def ids_of(redis: "Redis", queue: str, group: str, *, most: int) -> list[str]:
@@ -168,7 +187,6 @@ def letter_of(queue: str, entry: bytes, fields: Mapping[bytes, bytes]) -> Letter
         queue=queue,
         id=entry.decode(),
         reason=reason,
-        group=text(b"group") or reason,
         error=text(b"error"),
         traceback=text(b"traceback"),
         entry=text(b"entry"),
@@ -188,21 +206,23 @@ def forget_before(redis: "Redis", *, oldest_ms: int) -> int:
     for queue in QUEUES:
         index_letters(redis, queue)  # what was never looked at counts in the books all the same
         removed += int(redis.xtrim(keys.dead(queue), minid=str(oldest_ms), approximate=False))
-        groups: Any = redis.hkeys(keys.failure_groups(queue))
+        groups: Any = redis.zrange(keys.failure_groups(queue), 0, -1)
         for group in groups:
             name = group.decode()
             low, high = _range(name)
             redis.zremrangebylex(keys.failures(queue), low, f"({name} {oldest_ms}")
             if not redis.zlexcount(keys.failures(queue), low, high):
-                redis.hdel(keys.failure_groups(queue), name)
+                redis.zrem(keys.failure_groups(queue), name)
+                redis.hdel(keys.failure_abouts(queue), name)
     return removed
 
 
-def _groups_of(redis: "Redis", queue: str, entries: Mapping[str, bool]) -> list[Group]:
-    abouts: Any = redis.hgetall(keys.failure_groups(queue))
+def _groups_of(redis: "Redis", queue: str, names: Sequence[str], entries: Mapping[str, bool]) -> list[Group]:
+    if not names:
+        return []
+    abouts: Any = redis.hmget(keys.failure_abouts(queue), list(names))
     trials: Any = redis.hgetall(keys.trials(queue)) if entries else {}
     pipe = redis.pipeline(transaction=False)
-    names = [name.decode() for name in abouts]
     for name in names:
         low, high = _range(name)
         pipe.zlexcount(keys.failures(queue), low, high)
@@ -210,9 +230,9 @@ def _groups_of(redis: "Redis", queue: str, entries: Mapping[str, bool]) -> list[
         pipe.zrevrangebylex(keys.failures(queue), high, low, start=0, num=1)
     answers = pipe.execute()
     groups = []
-    for place, (name, about) in enumerate(zip(names, abouts.values(), strict=True)):
+    for place, (name, about) in enumerate(zip(names, abouts, strict=True)):
         count, first, last = answers[3 * place : 3 * place + 3]
-        if count:
+        if count and about is not None:
             said = json.loads(about.decode("utf-8", "replace"))
             groups.append(
                 Group(

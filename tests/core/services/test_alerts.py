@@ -129,7 +129,7 @@ def test_it_tells_again_what_nobody_could_be_told(db: Session, valkey: redis.Red
 def test_it_keeps_alerts_until_somebody_is_to_be_told(db: Session, valkey: redis.Redis, box: Box) -> None:
     wait_for(valkey, 61)
     assert look(db, valkey, box) == (1, 0, 0)
-    assert alerts.count_open(db) == 1
+    assert len(alerts.open_alerts(db)) == 1
     tell(db)
     assert look(db, valkey, box) == (0, 0, 1)
 

@@ -41,10 +41,6 @@ def works(storage: StreamStorage) -> Callable[[float], None]:
     return work
 
 
-def fails(bury_again: Callable[[], None]) -> Callable[[float], None]:
-    return lambda _: bury_again()
-
-
 def test_it_puts_a_letter_back_as_it_was(valkey: redis.Redis, db: Session, bury: Bury) -> None:
     data = click()
     ids = bury("track", data)
@@ -89,6 +85,27 @@ def test_it_retries_all_once_the_first_has_worked(
     assert (done.trial, done.put_back, done.left) == ("worked", 150, 0)
     assert len(waiting(valkey)) == 149
     assert audit(db) == [("queue.retry", "queue:track", 150)]
+
+
+def test_it_tries_anew_when_the_same_error_comes_back(
+    valkey: redis.Redis, db: Session, bury: Bury, storage: StreamStorage
+) -> None:
+    bury("track", click(), click())
+    (group,) = read_groups(valkey)
+    retry = {"queue": "track", "group": group.id, "actor": ACTOR, "now": NOW}
+    acting.retry_group(db, valkey, sleep=works(storage), **retry)  # type: ignore[arg-type]
+    works(storage)(0)
+    bury("track", click(), click())
+    assert [one.trial for one in read_groups(valkey)] == ["none"]
+    done = acting.retry_group(db, valkey, sleep=lambda _: bury("track"), **retry)  # type: ignore[arg-type]
+    assert (done.trial, done.left) == ("failed", 2)
+
+
+def test_it_keeps_a_letter_that_can_not_be_put_back(valkey: redis.Redis, db: Session) -> None:
+    letter_id = valkey.xadd(keys.dead("track"), {"reason": "failed", "group": "g"}).decode()
+    assert acting.retry_letters(db, valkey, queue="track", ids=[letter_id], actor=ACTOR, now=NOW) == 0
+    assert valkey.xlen(keys.dead("track")) == 1
+    assert acting.discard_letters(db, valkey, queue="track", ids=[letter_id], actor=ACTOR, now=NOW) == 1
 
 
 def test_it_leaves_the_others_alone_when_the_first_fails_again(

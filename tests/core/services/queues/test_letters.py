@@ -8,9 +8,11 @@ import redis
 from core.contracts import click_event, keys
 from core.services.queues.entries import DEAD, LATER, RUNNING, WAITING, Search, find_entries
 from core.services.queues.letters import (
+    count_groups,
     forget_before,
     ids_of,
     index_letters,
+    read_group,
     read_groups,
     read_letters,
     read_shared,
@@ -34,6 +36,21 @@ def test_it_groups_letters_by_what_went_wrong(valkey: redis.Redis, bury: Bury) -
     assert largest.error.startswith("ValueError: link ")
     assert largest.first <= largest.last <= datetime.now(UTC)
     assert len(ids_of(valkey, "track", largest.id, most=10)) == 3
+
+
+def test_it_reads_only_the_newest_groups_where_every_error_differs(valkey: redis.Redis) -> None:
+    for number in range(60):
+        valkey.xadd(
+            keys.dead("track"),
+            {"e": b"x", "reason": "failed", "group": f"g{number}"},
+            id=f"{1000 + number}-0",
+        )
+    groups = read_groups(valkey)
+    assert [group.id for group in groups] == [f"g{number}" for number in range(59, 9, -1)]
+    assert count_groups(valkey) == 60
+    oldest = read_group(valkey, "track", "g0")
+    assert oldest is not None and oldest.count == 1
+    assert read_group(valkey, "track", "g60") is None
 
 
 def test_it_indexes_each_letter_once(valkey: redis.Redis, bury: Bury) -> None:
