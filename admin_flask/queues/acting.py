@@ -1,7 +1,7 @@
 """What can be done with queues by one press. Retrying and discarding were asked about before, with the count."""
 
-import time
 from collections.abc import Callable
+from time import sleep
 from typing import TypeVar
 
 from flask import Response, abort, request, url_for
@@ -60,7 +60,7 @@ def retry_group(queue: str, group: str) -> Response:
                 group=group,
                 actor=acting(),
                 now=moment(),
-                sleep=time.sleep,
+                sleep=sleep,
             )
         )
     except service.NoSuchQueue:

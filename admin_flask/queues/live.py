@@ -23,6 +23,7 @@ from core.services.books import read_books
 from core.services.queues.letters import Group, Shared, count_groups, read_groups, read_shared
 from core.services.queues.samples import read_samples
 from core.services.queues.states import (
+    Job,
     Process,
     QueueState,
     Throughput,
@@ -76,8 +77,6 @@ class Failure:
     is_open: bool
     shared: Shared | None = None
     trace: str = ""
-    link: str = ""
-    link_href: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +148,8 @@ class Live:
 
     def summary(self) -> str:
         """How it goes, in one sentence."""
+        if self.books is not None and self.books.state == "unbalanced":
+            return gettext("The books do not balance: look at the hours.")
         if self.paused:
             return gettext("Paused: %(names)s. What arrives is kept.", names=", ".join(self.paused))
         if not self.processes:
@@ -159,9 +160,15 @@ class Live:
             return gettext("Busy. Nothing is lost.")
         return gettext("All is done.")
 
-    def is_slow(self, process: Process, now: datetime) -> bool:
-        """True when a process has been at one thing for longer than is usual."""
-        return any((now - job.since).total_seconds() > _SLOW_S for job in process.jobs)
+    def is_slow(self, job: Job, now: datetime) -> bool:
+        """True when a worker has been at one thing for longer than is usual."""
+        return (now - job.since).total_seconds() > _SLOW_S
+
+    def mark(self, process: Process, now: datetime) -> str:
+        """How a process is drawn: idle, slow, or plainly busy ("")."""
+        if not process.jobs:
+            return "idle"
+        return "slow" if any(self.is_slow(job, now) for job in process.jobs) else ""
 
 
 def read_live(session: Session, redis: "Redis", *, now: datetime) -> Live:

@@ -148,9 +148,7 @@ def _rows(session: Session, since: datetime) -> dict[datetime, Counts]:
     found = session.execute(
         select(BooksRow.hour, *sums).where(BooksRow.hour >= since).group_by(BooksRow.hour)
     )
-    rows = {hour: Counts(*map(int, counts)) for hour, *counts in found}
-    session.rollback()  # nothing was changed; the next look must see what was stored meanwhile
-    return rows
+    return {hour: Counts(*map(int, counts)) for hour, *counts in found}
 
 
 def _answered(redis: "Redis") -> Mapping[str, int]:

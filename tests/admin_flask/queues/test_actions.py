@@ -104,7 +104,7 @@ def test_it_retries_all_with_the_same_error(
         for lot in storage.take(["track"], "w.0.00", most=100):
             storage.acknowledge(lot, lot.ids)
 
-    monkeypatch.setattr(acting.time, "sleep", worker)
+    monkeypatch.setattr(acting, "sleep", worker)
     (group,) = read_groups(valkey)
     browser = sit_down()
     answer = browser.post(f"/queues/groups/track/{group.id}/retry", headers=HERE)
@@ -116,7 +116,7 @@ def test_it_says_that_the_trial_failed(
     sit_down: Sit, valkey: redis.Redis, bury: Bury, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bury("system", task("export"), task("export"))
-    monkeypatch.setattr(acting.time, "sleep", lambda _: bury("system"))
+    monkeypatch.setattr(acting, "sleep", lambda _: bury("system"))
     (group,) = read_groups(valkey)
     browser = sit_down()
     answer = browser.post(f"/queues/groups/system/{group.id}/retry", headers=HERE)
