@@ -29,7 +29,8 @@ def run(settings: Settings, *, pool: str) -> None:
     logging.getLogger("huey").setLevel(logging.CRITICAL)  # what a task raised is told by the worker, once
     logging.getLogger("huey.consumer").setLevel(logging.WARNING)
     threads = len(LANES[pool]) * settings.worker_threads
-    engine = make_engine(settings.database_url, pool_size=threads + 3)
+    idle_limit = 2 * settings.worker_lease  # what this process held is another's by then
+    engine = make_engine(settings.database_url, pool_size=threads + 3, idle_limit=idle_limit)
     context = Context(settings=settings, engine=engine, redis=make_redis(settings.redis_url, timeout=5))
     client = make_client(settings.redis_url, connections=threads + 8)
     huey = TaskHuey(registry=REGISTRY, context=context, client=client, lease=settings.worker_lease)

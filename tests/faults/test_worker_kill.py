@@ -187,6 +187,41 @@ def test_it_stores_every_click_once_when_a_worker_freezes_past_its_lease(
     assert valkey.xlen(keys.dead("track")) == 0
 
 
+def test_it_goes_on_without_a_worker_that_stands_still_for_good_amid_a_transaction(
+    workers: Workers, valkey: redis.Redis, clicks_table: Engine
+) -> None:
+    """As where its host died: nobody tells PostgreSQL, and the clicks that it has begun to store are locked."""
+    frozen = workers.start()
+    with flow(valkey) as clicks:
+        until(lambda: pending(valkey))
+        freeze_amid_a_transaction(frozen, clicks_table)
+    workers.start()
+    until(lambda: not waiting(valkey))
+    assert stored(clicks_table) == each_once(clicks["fed"])
+    frozen.send_signal(signal.SIGCONT)  # after all
+    assert workers.end(frozen, signal.SIGTERM) == 0
+    assert stored(clicks_table) == each_once(clicks["fed"])
+    assert valkey.xlen(keys.dead("track")) == 0
+
+
+def freeze_amid_a_transaction(program: "subprocess.Popen[bytes]", engine: Engine) -> None:
+    """Freeze the only worker at a moment when it has stored clicks, and not committed."""
+    sql = """select count(*) from pg_locks join pg_stat_activity using (pid)
+        where relation = 'clicks'::regclass and mode = 'RowExclusiveLock' and state = 'idle in transaction'"""
+
+    def frozen() -> bool:
+        program.send_signal(signal.SIGSTOP)
+        time.sleep(0.05)  # what PostgreSQL still does for it comes to its end
+        with engine.connect() as connection:
+            if connection.scalar(text(sql)):
+                return True
+        program.send_signal(signal.SIGCONT)
+        time.sleep(0.003)
+        return False
+
+    until(frozen)
+
+
 def test_it_loses_and_buries_nothing_while_postgresql_is_away(
     environment: dict[str, str], valkey: redis.Redis, tmp_path: Path
 ) -> None:
