@@ -7,12 +7,11 @@ from datetime import timedelta
 import pytest
 import redis
 
-from admin_flask.app import create_app
 from core.config import Settings
 from core.contracts import keys
 from core.services.redis_client import make_redis
 from tests.admin_flask.api.conftest import Caller, problem
-from tests.admin_flask.conftest import MORNING
+from tests.admin_flask.conftest import MORNING, MakeApp
 
 
 def test_it_says_how_every_queue_is(call_as: Callable[[str], Caller], valkey: redis.Redis) -> None:
@@ -39,10 +38,10 @@ def test_it_needs_a_key(call_as: Callable[[str], Caller]) -> None:
 
 
 def test_it_says_when_redis_is_away(
-    call_as: Callable[[str], Caller], settings: Settings, tmp_path: object
+    call_as: Callable[[str], Caller], settings: Settings, make_app: MakeApp, tmp_path: object
 ) -> None:
     caller = call_as("admin")
-    app = create_app(settings, clock=lambda: MORNING, redis=make_redis(f"unix://{tmp_path}/none.sock"))
+    app = make_app(settings, redis=make_redis(f"unix://{tmp_path}/none.sock"))
     away = Caller(app.test_client(), caller.base_url, caller.key)
     answer = away.get("/queues")
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
