@@ -23,7 +23,7 @@ _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 def register(app: Flask) -> None:
     """Give every template the filters of this file."""
-    for make in (number, percent, change, axis, ago, when, exact, day, country, zone_name, spark):
+    for make in _FILTERS:
         app.add_template_filter(make)
 
 
@@ -89,6 +89,40 @@ def when(value: datetime | None) -> str:
     return f"{day(value)}, {format_time(here, 'HH:mm', locale=_locale())}"
 
 
+def duration(seconds: float | None) -> str:
+    """How long something takes, in its one or two largest units: "0.4 s", "90 s", "3 min", "2 h 5 min", "6 d 4 h"."""
+    if seconds is None:
+        return NONE
+    if seconds < 10:
+        return gettext("%(n)s s", n=number(round(seconds, 1)))
+    if seconds < 2 * _MINUTE and seconds % _MINUTE:
+        return gettext("%(n)s s", n=number(round(seconds)))
+    minutes, hours, days = int(seconds // _MINUTE), int(seconds // _HOUR), int(seconds // _DAY)
+    if hours < 1:
+        return gettext("%(n)s min", n=minutes)
+    if days < 1:
+        rest = gettext("%(n)s min", n=minutes % 60) if minutes % 60 else ""
+        return f"{gettext('%(n)s h', n=hours)} {rest}".rstrip()
+    rest = gettext("%(n)s h", n=hours % 24) if hours % 24 else ""
+    return f"{gettext('%(n)s d', n=number(days))} {rest}".rstrip()
+
+
+def memory(size: int) -> str:
+    """Bytes as people read them: "181 MB", "1.1 GB"."""
+    if size >= 1_000_000_000:
+        return gettext("%(n)s GB", n=number(round(size / 1_000_000_000, 1)))
+    return gettext("%(n)s MB", n=number(round(size / 1_000_000)))
+
+
+def clock(value: datetime | None) -> str:
+    """A moment of today in the viewer's zone, "14:20"; with its day where that is another one."""
+    if value is None:
+        return NONE
+    here = _here(value)
+    time = format_time(here, "HH:mm", locale=_locale())
+    return time if here.date() == _here(moment()).date() else f"{day(value)}, {time}"
+
+
 def exact(value: datetime | None) -> str:
     """A moment to the second with its zone, for titles and raw facts: "2026-11-27 14:20:03 GMT-3"."""
     if value is None:
@@ -139,3 +173,21 @@ def _here(value: datetime) -> datetime:
 
 def _locale() -> Locale:
     return get_locale() or Locale("en")
+
+
+_FILTERS = (
+    number,
+    percent,
+    change,
+    axis,
+    ago,
+    when,
+    exact,
+    day,
+    duration,
+    memory,
+    clock,
+    country,
+    zone_name,
+    spark,
+)

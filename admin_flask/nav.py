@@ -40,7 +40,10 @@ GROUPS = (
     Group("", (Page("links.index", lazy_gettext("Links"), "link", "links.view", on_phone=True),)),
     Group(
         lazy_gettext("Run"),
-        (Page("settings.domains", lazy_gettext("Settings"), "settings", "domains.view"),),
+        (
+            Page("queues.index", lazy_gettext("Queues"), "stack-2", "queues.view"),
+            Page("settings.domains", lazy_gettext("Settings"), "settings", "domains.view"),
+        ),
     ),
 )
 

@@ -18,11 +18,13 @@ _LONGEST_WAIT = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """`run` is called `every` so many seconds; after a failure later and later, up to 30 seconds."""
+    """`run` is called `every` so many seconds; after a failure later and later, up to `longest` seconds (or `every`,
+    where that is more)."""
 
     name: str
     run: Callable[[], object]
     every: float
+    longest: float = _LONGEST_WAIT
 
 
 class Chores:
@@ -48,7 +50,7 @@ class Chores:
         except Exception as error:
             failures = self._failures[chore.name] = self._failures[chore.name] + 1
             wait: float = min(
-                max(chore.every, 1.0) * 2 ** min(failures - 1, 10), max(_LONGEST_WAIT, chore.every)
+                max(chore.every, 1.0) * 2 ** min(failures - 1, 10), max(chore.longest, chore.every)
             )
             reason = str(error).strip().partition("\n")[0]
             log.warning(

@@ -11,6 +11,7 @@ _SETUP_CLASSES = ("25", "28", "3D", "3F", "42", "55", "F0", "XX")
 """Read-only server, rights, missing database or schema, tables of another release, server's own damage."""
 
 _QUERY_CANCELED = "57014"
+_IDLE_FOR_TOO_LONG = "25P03"
 _REDIS_OUTAGES = (
     "LOADING",
     "READONLY",
@@ -26,10 +27,12 @@ _REDIS_OUTAGES = (
 
 def is_outage(error: BaseException) -> bool:
     """True when PostgreSQL or Redis could not do its part: unreachable, slow, full, restarting, or a transaction that
-    lost against another one. A query that ran into its time limit is the task's own fault."""
+    lost against another one, or was ended while this process stood still. A query that ran into its time limit is the
+    task's own fault."""
     state = _sqlstate(error)
     if state is not None:
-        return state[:2] in _OUTAGE_CLASSES and state != _QUERY_CANCELED
+        is_ours = state == _QUERY_CANCELED
+        return state == _IDLE_FOR_TOO_LONG or (state[:2] in _OUTAGE_CLASSES and not is_ours)
     if isinstance(error, redis.ResponseError):
         return str(error).startswith(_REDIS_OUTAGES)
     return isinstance(

@@ -1,23 +1,22 @@
 """What the schedule runs: looking after tables and Redis. Each may run twice, or late, without harm."""
 
-from collections import defaultdict
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime
 
-from sqlalchemy import delete, func, or_
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
 
 from core.contracts import keys
-from core.db.models import PasswordReset, Session
+from core.db.models import PasswordReset
+from core.db.models import Session as SignIn
 from core.db.partitions import ensure_partitions
-from core.db.tracking import Books
 from core.db.visitor_keys import forget_visitors
+from core.services import alerts, books
+from core.services.mail import make_waiting_mailer
 from core.services.publishing import republish_all
+from core.services.queues.letters import forget_before
 from tasks.registry import Context
 
 MONTHS_AHEAD = 3
-
-_BOOKS_DAYS = 35  # how long an hour stays in Redis' hash: late clicks from a spool still add to it
 
 
 def make_partitions(context: Context, now: datetime) -> str:
@@ -35,38 +34,41 @@ def republish_when_missing(context: Context, now: datetime) -> str:
 
 
 def copy_books(context: Context, now: datetime) -> str:
-    """Copy the clicks accepted and answered by hour from Redis to the books. Both only rise, so a lower number (Redis
-    was emptied) never replaces a higher."""
-    accepted: Any = context.redis.hgetall(keys.ACCEPTED)
-    answered: Any = context.redis.hgetall(keys.ANSWERED)
-    rows: dict[datetime, dict[str, int]] = defaultdict(lambda: {"accepted": 0, "answered": 0})
-    for field, clicks in accepted.items():
-        rows[_hour(field)]["accepted"] += int(clicks)
-    for field, clicks in answered.items():  # of each tracker process its own
-        rows[_hour(keys.hour_answered(field))]["answered"] += int(clicks)
-    if not rows:
-        return "none yet"
-    values = [{"hour": hour, "shard": 0, **rows[hour]} for hour in sorted(rows)]
-    new = postgresql.insert(Books).values(values)
-    with context.engine.begin() as connection:
-        connection.execute(
-            new.on_conflict_do_update(
-                index_elements=[Books.hour, Books.shard],
-                set_={
-                    "accepted": func.greatest(Books.accepted, new.excluded.accepted),
-                    "answered": func.greatest(Books.answered, new.excluded.answered),
-                },
-                where=or_(Books.accepted < new.excluded.accepted, Books.answered < new.excluded.answered),
-            )
+    """Copy the clicks accepted, answered and set aside by hour from Redis to the books."""
+    hours = books.copy_books(context.engine, context.redis, now=now)
+    return f"{hours} hours" if hours else "none yet"
+
+
+def reconcile(context: Context, now: datetime) -> str:
+    """Judge the books and put on record how they stand."""
+    with Session(context.engine) as session:
+        found = books.read_books(session, context.redis, now=now, hours=books.DAYS * 24, fresh_answers=True)
+        books.put_on_record(session, found, now=now)
+    total = found.total
+    return f"{found.state}: {total.accepted:,} accepted, {total.stored:,} stored, {found.missing:,} missing"
+
+
+def watch(context: Context, now: datetime) -> str:
+    """Look for what a person must know of, and tell it."""
+    settings = context.settings
+    with Session(context.engine, expire_on_commit=False) as session:
+        found = books.read_books(session, context.redis, now=now, hours=books.DAYS * 24)
+        matters = alerts.look_around(session, context.redis, books=found, now=now)
+        raised, cleared = alerts.update_alerts(session, matters, now=now)
+        told = alerts.tell_alerts(
+            session,
+            mailer=make_waiting_mailer(settings),
+            post=alerts.post_json,
+            console_url=f"{settings.admin_url}/queues",
+            now=now,
         )
-    oldest = now - timedelta(days=_BOOKS_DAYS)
-    old = [field for field in accepted if _hour(field) < oldest]
-    if old:
-        context.redis.hdel(keys.ACCEPTED, *old)
-    old = [field for field in answered if _hour(keys.hour_answered(field)) < oldest]
-    if old:
-        context.redis.hdel(keys.ANSWERED, *old)
-    return f"{len(values)} hours"
+    return f"{len(matters)} open, {raised} raised, {cleared} cleared, {told} told"
+
+
+def prune_alerts(context: Context, now: datetime) -> str:
+    """Remove alerts that were over a year ago."""
+    with Session(context.engine) as session:
+        return f"{alerts.prune_alerts(session, now=now)} removed"
 
 
 def prune_visitors(context: Context, now: datetime) -> str:
@@ -80,20 +82,12 @@ def prune_visitors(context: Context, now: datetime) -> str:
 def prune_sessions(context: Context, now: datetime) -> str:
     """Remove sessions and password resets that have expired."""
     with context.engine.begin() as connection:
-        sessions = connection.execute(delete(Session).where(Session.expires_at < now)).rowcount
+        sessions = connection.execute(delete(SignIn).where(SignIn.expires_at < now)).rowcount
         resets = connection.execute(delete(PasswordReset).where(PasswordReset.expires_at < now)).rowcount
     return f"{sessions} sessions and {resets} resets removed"
 
 
 def trim_dead_letters(context: Context, now: datetime) -> str:
     """Remove dead letters older than seven days: they hold full addresses of visitors."""
-    oldest = str(max(int(now.timestamp() * 1000) - keys.DEAD_TTL_MS, 0))
-    trimmed = [
-        context.redis.xtrim(keys.dead(queue), minid=oldest, approximate=False) for queue in keys.QUEUES
-    ]
-    return f"{sum(trimmed)} removed"
-
-
-def _hour(name: bytes | str) -> datetime:
-    text = name.decode() if isinstance(name, bytes) else name
-    return datetime.strptime(text, "%Y%m%d%H").replace(tzinfo=UTC)
+    oldest = max(int(now.timestamp() * 1000) - keys.DEAD_TTL_MS, 0)
+    return f"{forget_before(context.redis, oldest_ms=oldest)} removed"

@@ -4,7 +4,7 @@ import uuid
 from collections import defaultdict
 from datetime import datetime
 
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, func, select
 
 from core.contracts import task_message
 from core.contracts.keys import QUEUES
@@ -16,8 +16,9 @@ MOST = 500
 """Rows that one call takes."""
 
 
-def pump(engine: Engine, storage: StreamStorage, *, now: datetime) -> int:
-    """Enqueue the rows that are due, and delete them; several processes share the work. Returns how many.
+def pump(engine: Engine, storage: StreamStorage, *, now: datetime | None = None) -> int:
+    """Enqueue the rows that are due (at `now`; None: by the database's clock), and delete them; several processes share
+    the work. Returns how many.
 
     The rows go after Redis has taken the messages, in one transaction with their lock: a crash in between enqueues
     them again. A row for a queue that does not exist goes to `system`, where its name is looked up. Raises
@@ -26,7 +27,7 @@ def pump(engine: Engine, storage: StreamStorage, *, now: datetime) -> int:
     with engine.begin() as connection:
         rows = connection.execute(
             select(Outbox.id, Outbox.queue, Outbox.task, Outbox.args, Outbox.created_at)
-            .where(Outbox.not_before <= now)
+            .where(Outbox.not_before <= (now or func.now()))
             .order_by(Outbox.not_before, Outbox.id)
             .limit(MOST)
             .with_for_update(skip_locked=True)

@@ -28,6 +28,25 @@ from core.ops import servers
 _POSTGRES, _VALKEY = "RASTRO_TEST_POSTGRES", "RASTRO_TEST_VALKEY"
 _TEMPLATE = "rastro"
 
+TOLD = "told"
+"""The property of a test's report that the end of the run prints."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How long the storms of `tests/faults/test_worker_storm.py` are, and what the dice say."""
+    parser.addoption("--storm-minutes", type=float, help="how long it storms (without it: some seconds)")
+    parser.addoption("--storm-seed", type=int, help="the dice of an earlier storm (without it: new ones)")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests have told, whichever process they ran in."""
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    for report in reports:
+        lines = [line for name, line in getattr(report, "user_properties", ()) if name == TOLD]
+        if lines and report.when == "call":
+            terminalreporter.section(report.nodeid.partition("::")[2])
+            terminalreporter.write("\n".join(lines) + "\n")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """Start the servers in the controlling process; parallel workers inherit their addresses."""

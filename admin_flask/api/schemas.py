@@ -381,6 +381,24 @@ class DomainListOut(Schema):
     items = fields.List(fields.Nested(DomainOut))
 
 
+class QueueOut(Schema):
+    """One queue. `retrying` wait for their time, `dead` were set aside; `oldest_s` is the age of the oldest entry that
+    waits or runs, 0 for none."""
+
+    name = fields.String()
+    waiting = fields.Integer()
+    running = fields.Integer()
+    retrying = fields.Integer()
+    dead = fields.Integer()
+    oldest_s = fields.Float()
+
+
+class QueueListOut(Schema):
+    """Every queue, in order of priority."""
+
+    queues = fields.List(fields.Nested(QueueOut))
+
+
 class FieldErrorOut(Schema):
     """What is wrong with one field."""
 

@@ -24,17 +24,18 @@ class Freshness:
 
 def read_freshness(redis: "Redis", *, now: datetime) -> Freshness:
     """Ask the queue. Redis that does not answer gives "away", never an error."""
-    stream = keys.stream("track")
     try:
         pipe = redis.pipeline(transaction=False)
-        pipe.xlen(stream)
-        pipe.xrange(stream, count=1)
-        waiting, oldest = pipe.execute()
+        for stream in (keys.stream("track"), keys.held("track")):
+            pipe.xlen(stream)
+            pipe.xrange(stream, count=1)
+        waiting, oldest, held_back, oldest_held = pipe.execute()
     except RedisError:
         return Freshness(
             "away", gettext("Freshness not known"), gettext("The queue does not answer. No click is lost.")
         )
-    late = _age_s(oldest, now=now)
+    waiting += held_back  # while the queue is paused
+    late = max(_age_s(oldest, now=now), _age_s(oldest_held, now=now))
     if not waiting or late < LATE_S:
         return Freshness("", gettext("Reports up to date"), gettext("Every click so far is in the reports."))
     detail = ngettext("%(num)s click waits. None is lost.", "%(num)s clicks wait. None is lost.", waiting)

@@ -17,6 +17,9 @@ ANSWERED = "{rastro}:books:answered"
 """Hash: hour of the click id and who counted (`answered_field`) -> clicks that this process has answered in that hour,
 all of them each time, so that saying it again does no harm. Copied to PostgreSQL."""
 
+DEAD_CLICKS = "{rastro}:books:dead"
+"""Hash: hour of the click id -> clicks that were set aside (dead letters) and not put back. Copied to PostgreSQL."""
+
 CAP_COUNTS = "{rastro}:caps"
 """Hash: id of a link with a click cap -> people whom it led to its destination, by the door's verdict. Seeded from
 PostgreSQL when the link is published; survives a republish."""
@@ -45,6 +48,21 @@ DEAD_TTL_MS = 7 * 24 * 3600 * 1000
 """Dead letters hold full addresses of visitors, so they are trimmed after seven days."""
 
 HEARTBEAT_TTL_S = 30
+
+STATS_TTL_S = 25 * 3600
+
+DEPTHS = "{rastro}:depths"
+"""Stream of samples of all queues, one every SAMPLE_EVERY_S: `QUEUE:depth` (waiting and running), `QUEUE:done` (in the
+last whole minute), and `processes`."""
+
+SAMPLE_EVERY_S = 15
+
+SAMPLES_KEPT = 24 * 3600 // SAMPLE_EVERY_S
+
+TRIAL_TTL_S = 3600
+
+PAUSED = "{rastro}:paused"
+"""Set of the names of paused queues: no worker begins anything of theirs."""
 
 EVERYTHING = ("rastro:*", "{rastro}:*")
 """Patterns of every name of ours, for a restore into a Redis that held something else."""
@@ -75,9 +93,46 @@ def dead(queue: str) -> str:
     return f"{{rastro}}:dead:{queue}"
 
 
+def failures(queue: str) -> str:
+    """Sorted set, all scores 0: "GROUP LETTER" for each dead letter of a queue, so that a group is a range of words."""
+    return f"{{rastro}}:failures:{queue}"
+
+
+def failure_groups(queue: str) -> str:
+    """Sorted set: group of dead letters -> when its last letter was written, in ms since 1970."""
+    return f"{{rastro}}:failures:{queue}:groups"
+
+
+def failure_abouts(queue: str) -> str:
+    """Hash: group of dead letters -> JSON of what they have in common: `reason`, `task`, `error`."""
+    return f"{{rastro}}:failures:{queue}:abouts"
+
+
+def failures_read(queue: str) -> str:
+    """Id of the last dead letter that was put into `failures(queue)`."""
+    return f"{{rastro}}:failures:{queue}:read"
+
+
+def trials(queue: str) -> str:
+    """Hash of dead letters that were retried to see whether they work now (TRIAL_TTL_S): `try:GROUP` -> entry and
+    task's id, `of:ENTRY` -> group, and `failed:GROUP` -> the letter that came back."""
+    return f"{{rastro}}:failures:{queue}:trials"
+
+
 def suspects(queue: str) -> str:
     """Hash: entry id -> processes that died while they held that entry alone."""
     return f"{{rastro}}:suspects:{queue}"
+
+
+def held(queue: str) -> str:
+    """Stream of what waits while its queue is paused, out of sight of whoever reads the length of `stream(queue)`."""
+    return f"{{rastro}}:held:{queue}"
+
+
+def stats(minute: int) -> str:
+    """Hash: what became of entries in one minute, counted from 1970 (STATS_TTL_S). Fields are `QUEUE:done`,
+    `QUEUE:failed` (buried), `QUEUE:retried`, and `QUEUE:ms`, the time that calls took together."""
+    return f"{{rastro}}:stats:{minute}"
 
 
 def counted(click_id: bytes) -> str:
@@ -86,7 +141,8 @@ def counted(click_id: bytes) -> str:
 
 
 def worker(name: str) -> str:
-    """Heartbeat of a consumer process (hash, HEARTBEAT_TTL_S)."""
+    """Heartbeat of a consumer process (hash, HEARTBEAT_TTL_S): `host`, `pid`, `pool`, `lanes` (threads),
+    `started_ms`, `seen_ms`, `rss_bytes`, and `running`, JSON: a list of {"queue", "task", "entries", "since_ms"}."""
     return f"{{rastro}}:worker:{name}"
 
 

@@ -1,19 +1,24 @@
 """Engines and sessions, made on demand and never at import."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Engine, create_engine, func, select
+from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.db.arrays import BinaryArray, BinaryArrayDumper
 
-def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
+
+def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -> Engine:
     """An engine for `database_url` (the form of Settings.database_url).
 
     Prepared statements are off, so that PgBouncer in transaction mode works; a connection is tried before use, since a
     database that failed over has dropped it; three seconds to connect, so that an outage is noticed and not waited out;
     errors do not show the values that were sent, since they are logged: hashes of passwords and tokens, addresses.
+    `idle_limit` is in seconds: the server ends a transaction whose client does nothing for longer (0: it waits), which
+    frees what a program had locked whose host died. Behind PgBouncer it may hold for others, or not at all.
     """
-    return create_engine(
+    engine = create_engine(
         database_url,
         pool_size=pool_size,
         max_overflow=5,
@@ -22,6 +27,10 @@ def make_engine(database_url: str, *, pool_size: int = 5) -> Engine:
         hide_parameters=True,
         connect_args={"prepare_threshold": None, "connect_timeout": 3, "application_name": "rastro"},
     )
+    event.listen(engine, "connect", _know_arrays)
+    if idle_limit:
+        event.listen(engine, "connect", lambda connection, _: _limit_idle(connection, idle_limit))
+    return engine
 
 
 def server_time(engine: Engine) -> datetime:
@@ -33,3 +42,13 @@ def server_time(engine: Engine) -> datetime:
 def make_sessions(engine: Engine) -> sessionmaker[Session]:
     """A factory of sessions whose objects stay readable after a commit."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def _know_arrays(connection: Any, _record: object) -> None:
+    connection.adapters.register_dumper(BinaryArray, BinaryArrayDumper)
+
+
+def _limit_idle(connection: Any, seconds: int) -> None:
+    value = f"{seconds}s"
+    connection.execute("select set_config('idle_in_transaction_session_timeout', %s, false)", (value,))
+    connection.commit()

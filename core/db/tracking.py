@@ -20,10 +20,10 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import INET, UUID
+from sqlalchemy.dialects.postgresql import INET, JSONB, UUID
 from sqlalchemy.orm import Mapped, mapped_column
 
-from core.db.base import Base
+from core.db.base import Base, Id
 
 DICTIONARIES = {
     "user_agent": 1,
@@ -186,7 +186,8 @@ class RollupDim(Base):
 
 class Books(Base):
     """What became of the clicks of one UTC hour (the hour of their ids). `accepted` (by Redis) and `answered` (by the
-    trackers, whatever Redis says) are copied from Redis; the others change in the transaction that stores or buries."""
+    trackers, whatever Redis says) are copied from Redis, and so is `dead` (set aside and not put back), all of them to
+    shard 0; the others change in the transaction that stores."""
 
     __tablename__ = "books"
 
@@ -198,3 +199,23 @@ class Books(Base):
     duplicate: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     dead: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     expired: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+
+
+class Reconciliation(Base):
+    """How the books stood when they were put on record. `unbalanced` are the hours that did not come out; `missing`
+    are clicks of which nothing was known."""
+
+    __tablename__ = "reconciliations"
+
+    id: Mapped[Id]
+    at: Mapped[dt.datetime] = mapped_column(DateTime(timezone=True))
+    state: Mapped[str]
+    answered: Mapped[int] = mapped_column(BigInteger)
+    accepted: Mapped[int] = mapped_column(BigInteger)
+    stored: Mapped[int] = mapped_column(BigInteger)
+    duplicate: Mapped[int] = mapped_column(BigInteger)
+    expired: Mapped[int] = mapped_column(BigInteger)
+    dead: Mapped[int] = mapped_column(BigInteger)
+    waiting: Mapped[int] = mapped_column(BigInteger)
+    missing: Mapped[int] = mapped_column(BigInteger)
+    unbalanced: Mapped[list[str]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))

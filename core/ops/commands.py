@@ -54,7 +54,7 @@ LINT = (
 GROUPS = (
     ("Start here", ("up", "demo", "check")),
     ("People, keys, domains", ("user", "key", "domain")),
-    ("Look after the data", ("backup", "restore", "upgrade-data", "migrate", "republish")),
+    ("Look after the data", ("backup", "restore", "upgrade-data", "migrate", "republish", "reconcile")),
     ("One program each, for containers and several hosts", ("tracker", "manager", "worker")),
     ("Work on Rastro", ("test", "lint", "bench")),
 )
@@ -193,6 +193,12 @@ def _republish(command: argparse.ArgumentParser) -> None:
     command.set_defaults(run="core.ops.upkeep:run_republish")
 
 
+def _reconcile(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON, every hour included")
+    _data(command)
+    command.set_defaults(run="core.ops.reconcile:run_reconcile")
+
+
 def _check(command: argparse.ArgumentParser) -> None:
     _data(command)
     command.set_defaults(run="core.ops.check:run_check")
@@ -238,4 +244,5 @@ _OPERATIONS = {
     "upgrade-data": ("bring the embedded data to this release's PostgreSQL", _upgrade),
     "migrate": ("bring the database's tables up to date", _migrate),
     "republish": ("write every link and domain to Redis again", _republish),
+    "reconcile": ("say whether every click is accounted for", _reconcile),
 }

@@ -32,9 +32,15 @@ class Sender(Protocol):
 
 def make_mailer(settings: Settings) -> Sender:
     """The sender that the settings ask for."""
+    sender = make_waiting_mailer(settings)
+    return BackgroundMailer(sender) if isinstance(sender, SmtpMailer) else sender
+
+
+def make_waiting_mailer(settings: Settings) -> "SmtpMailer | ConsoleMailer":
+    """The same, for workers, who wait for the server to know whether it took the mail."""
     if not settings.smtp_url:
         return ConsoleMailer(settings.mail_from)
-    return BackgroundMailer(SmtpMailer(settings.smtp_url, settings.mail_from))
+    return SmtpMailer(settings.smtp_url, settings.mail_from)
 
 
 class SmtpMailer:

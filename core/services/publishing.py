@@ -147,6 +147,9 @@ def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], N
     """
     token = secrets.token_hex(8)
     with engine.connect() as connection, connection.begin():
+        connection.execute(
+            text("set local idle_in_transaction_session_timeout = 0")
+        )  # Redis may take its time
         connection.execute(select(func.pg_advisory_xact_lock(_REPUBLISH_LOCK)))
         redis.set(keys.SNAPSHOTS_RUN, token, ex=keys.SNAPSHOTS_RUN_TTL_S)
         highest, orphans = _survey(connection, redis)

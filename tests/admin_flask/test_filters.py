@@ -81,3 +81,36 @@ def test_it_draws_a_line_from_zero() -> None:
     assert filters.spark([0, 5, 10], width=20, height=24) == "0.0,22.0 10.0,12.0 20.0,2.0"
     assert filters.spark([]) == ""
     assert filters.spark([0, 0], width=10, height=10) == "0.0,8.0 10.0,8.0"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "–"),
+        (0, "0 s"),
+        (1.94, "1.9 s"),
+        (60, "1 min"),
+        (90, "90 s"),
+        (200, "3 min"),
+        (3600, "1 h"),
+        (7500, "2 h 5 min"),
+        (86_400, "1 d"),
+        (532_800, "6 d 4 h"),
+    ],
+)
+def test_it_says_how_long_something_takes(app: Flask, seconds: float | None, text: str) -> None:
+    with app.test_request_context("/"):
+        assert filters.duration(seconds) == text
+
+
+def test_it_says_how_much_memory(app: Flask) -> None:
+    with app.test_request_context("/"):
+        assert (filters.memory(181_400_000), filters.memory(1_120_000_000)) == ("181 MB", "1.1 GB")
+
+
+def test_it_says_the_day_only_where_it_is_another(app_in_brazil: Flask) -> None:
+    with app_in_brazil.test_request_context("/"):
+        g.moment = NOW
+        assert filters.clock(NOW) == "14:20"
+        assert filters.clock(NOW - timedelta(days=2)) == "25 Nov, 14:20"
+        assert filters.clock(None) == "–"

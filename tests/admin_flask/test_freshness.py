@@ -39,6 +39,13 @@ def test_it_is_fresh_when_nothing_waits(app: Flask, valkey: "redis.Redis") -> No
         assert read_freshness(valkey, now=MORNING).text == "Reports up to date"
 
 
+def test_it_counts_clicks_that_a_pause_holds_back(app: Flask, valkey: "redis.Redis") -> None:
+    at = int((MORNING - timedelta(seconds=45)).timestamp() * 1000)
+    valkey.xadd(keys.held("track"), {keys.CLICK_FIELD: b"x"}, id=f"{at}-1")
+    with app.test_request_context("/"):
+        assert read_freshness(valkey, now=MORNING).text == "Reports 45 s behind"
+
+
 def test_it_does_not_know_without_redis(app: Flask) -> None:
     with app.test_request_context("/"):
         dot = read_freshness(redis.Redis.from_url("redis://127.0.0.1:1/0"), now=MORNING)

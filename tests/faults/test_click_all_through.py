@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.faults.books import balance
-from tests.faults.test_worker_kill import Workers, each_once, stored, until, waiting
+from tests.faults.programs import Workers, until
+from tests.faults.test_worker_kill import each_once, stored, waiting
 from tests.tracker_quart.rig import Visitors, rig
 
 pytestmark = pytest.mark.faults

@@ -1,19 +1,14 @@
 """Workers die, freeze, stop and lose their servers while clicks flow: every click is stored exactly once."""
 
-import os
 import random
-import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any
 
 import pytest
 import redis
@@ -28,45 +23,12 @@ from core.db.migrate import migrate
 from core.db.tracking import ALL_LINKS
 from core.ops import servers
 from tasks.schedule import ENTRIES
+from tests.faults.programs import LEASE_S, Workers, private, until
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
-LEASE_S = 1
 LINKS = 50
 AGENT = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0"
-
-
-class Workers:
-    """Processes of `python -m tasks`, in a process group of their own each."""
-
-    def __init__(self, environment: dict[str, str], logs: Path) -> None:
-        self._environment = {**environment, "WORKER_LEASE": str(LEASE_S), "DRAIN_LIMIT": "5"}
-        self._logs = logs
-        self._started = 0
-        self.running: list[subprocess.Popen[bytes]] = []
-
-    def start(self, pool: str = "track") -> "subprocess.Popen[bytes]":
-        self._started += 1
-        with (self._logs / f"worker{self._started}.log").open("wb") as log:
-            program = subprocess.Popen(
-                [sys.executable, "-m", "tasks", "--pool", pool], env=self._environment, stderr=log
-            )
-        self.running.append(program)
-        return program
-
-    def end(self, program: "subprocess.Popen[bytes]", signum: int) -> int:
-        """Send a signal, wait for the end, and return the status."""
-        program.send_signal(signum)
-        self.running.remove(program)
-        return program.wait(timeout=60)
-
-    def end_all(self) -> None:
-        for program in list(self.running):
-            program.send_signal(signal.SIGCONT)
-            self.end(program, signal.SIGKILL)
-
-    def log(self) -> str:
-        return "".join(path.read_text() for path in sorted(self._logs.glob("worker*.log")))
 
 
 @pytest.fixture
@@ -81,19 +43,18 @@ def clicks_table(engine: Engine, clean_database: None) -> Engine:
     return engine
 
 
-def until(condition: Callable[[], object], *, limit: float = 120.0) -> None:
-    end = time.monotonic() + limit
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.01)
-
-
 def pending(valkey: redis.Redis, queue: str = "track") -> int:
     """Entries that some worker holds now."""
     try:
         return int(valkey.xpending(keys.stream(queue), keys.GROUP)["pending"])
     except redis.ResponseError:
         return 0
+
+
+def held_by(valkey: redis.Redis, program: "subprocess.Popen[bytes]") -> int:
+    """Clicks that a process holds, or held when it died."""
+    consumers = valkey.xinfo_consumers(keys.stream("track"), keys.GROUP)
+    return sum(row["pending"] for row in consumers if b"-%d-" % program.pid in row["name"])
 
 
 def waiting(valkey: redis.Redis, queue: str = "track") -> int:
@@ -165,6 +126,37 @@ def test_it_stores_every_click_once_while_workers_are_killed(
     assert "worker.redelivered" in workers.log()
 
 
+def test_it_takes_over_what_a_killed_worker_held_soon_after_its_lease(
+    environment: dict[str, str],
+    valkey: redis.Redis,
+    clicks_table: Engine,
+    tmp_path: Path,
+    tell: Callable[[str], None],
+) -> None:
+    """Promised is the lease and a quarter; the limit here is twice the lease, since others use this machine too."""
+    lease = 2
+    workers = Workers({**environment, "WORKER_LEASE": str(lease)}, tmp_path)
+    delays: list[float] = []
+    try:
+        workers.start()
+        workers.start()
+        with flow(valkey):
+            until(lambda: pending(valkey))
+            while len(delays) < 4:
+                killed = workers.running[0]
+                until(lambda: held_by(valkey, killed))  # noqa: B023 (called at once)
+                workers.end(killed, signal.SIGKILL)
+                began = time.monotonic()
+                workers.start()
+                if held_by(valkey, killed):
+                    until(lambda: not held_by(valkey, killed))  # noqa: B023
+                    delays.append(time.monotonic() - began)
+    finally:
+        workers.end_all()
+    tell(f"taken over {min(delays):.2f} to {max(delays):.2f} s after a kill, at a lease of {lease} s")
+    assert max(delays) < 2 * lease
+
+
 def test_it_stores_every_click_once_while_workers_are_told_to_stop(
     workers: Workers, valkey: redis.Redis, clicks_table: Engine
 ) -> None:
@@ -195,12 +187,47 @@ def test_it_stores_every_click_once_when_a_worker_freezes_past_its_lease(
     assert valkey.xlen(keys.dead("track")) == 0
 
 
+def test_it_goes_on_without_a_worker_that_stands_still_for_good_amid_a_transaction(
+    workers: Workers, valkey: redis.Redis, clicks_table: Engine
+) -> None:
+    """As where its host died: nobody tells PostgreSQL, and the clicks that it has begun to store are locked."""
+    frozen = workers.start()
+    with flow(valkey) as clicks:
+        until(lambda: pending(valkey))
+        freeze_amid_a_transaction(frozen, clicks_table)
+    workers.start()
+    until(lambda: not waiting(valkey))
+    assert stored(clicks_table) == each_once(clicks["fed"])
+    frozen.send_signal(signal.SIGCONT)  # after all
+    assert workers.end(frozen, signal.SIGTERM) == 0
+    assert stored(clicks_table) == each_once(clicks["fed"])
+    assert valkey.xlen(keys.dead("track")) == 0
+
+
+def freeze_amid_a_transaction(program: "subprocess.Popen[bytes]", engine: Engine) -> None:
+    """Freeze the only worker at a moment when it has stored clicks, and not committed."""
+    sql = """select count(*) from pg_locks join pg_stat_activity using (pid)
+        where relation = 'clicks'::regclass and mode = 'RowExclusiveLock' and state = 'idle in transaction'"""
+
+    def frozen() -> bool:
+        program.send_signal(signal.SIGSTOP)
+        time.sleep(0.05)  # what PostgreSQL still does for it comes to its end
+        with engine.connect() as connection:
+            if connection.scalar(text(sql)):
+                return True
+        program.send_signal(signal.SIGCONT)
+        time.sleep(0.003)
+        return False
+
+    until(frozen)
+
+
 def test_it_loses_and_buries_nothing_while_postgresql_is_away(
     environment: dict[str, str], valkey: redis.Redis, tmp_path: Path
 ) -> None:
-    with private(servers.postgres_program) as (program, away):
-        workers = Workers({**environment, "DATABASE_URL": program.url}, tmp_path)
-        url = Settings.from_env({"DATABASE_URL": program.url}).database_url
+    with private(servers.postgres_program) as server:
+        workers = Workers({**environment, "DATABASE_URL": server.url}, tmp_path)
+        url = Settings.from_env({"DATABASE_URL": server.url}).database_url
         migrate(url)
         engine = make_engine(url)
         try:
@@ -208,7 +235,7 @@ def test_it_loses_and_buries_nothing_while_postgresql_is_away(
             workers.start()
             with flow(valkey) as clicks:
                 until(lambda: pending(valkey))
-                with away():
+                with server.away():
                     killed = workers.running[0]
                     time.sleep(2 * LEASE_S)
                     workers.end(killed, signal.SIGKILL)
@@ -229,15 +256,15 @@ def test_it_loses_and_buries_nothing_while_postgresql_is_away(
 def test_it_stores_every_click_once_when_redis_was_killed(
     environment: dict[str, str], clicks_table: Engine, tmp_path: Path
 ) -> None:
-    with private(servers.valkey_program) as (program, away):
-        workers = Workers({**environment, "REDIS_URL": program.url}, tmp_path)
-        queue = redis.Redis.from_url(program.url)
+    with private(servers.valkey_program) as server:
+        workers = Workers({**environment, "REDIS_URL": server.url}, tmp_path)
+        queue = redis.Redis.from_url(server.url)
         try:
             for _ in range(10):
                 feed(queue, 2000)
             workers.start()
             until(lambda: pending(queue))
-            with away():
+            with server.away():
                 time.sleep(2 * LEASE_S)
             until(lambda: not waiting(queue))
             assert stored(clicks_table) == each_once(10 * 2000)
@@ -268,34 +295,3 @@ def results(engine: Engine) -> list[str]:
         return list(
             connection.scalars(text("select last_result from schedule where last_finished is not null"))
         )
-
-
-@contextmanager
-def private(make: Callable[[Path], servers.Program]) -> Iterator[tuple[servers.Program, Callable[[], Any]]]:
-    """A server of this test alone; `with away():` kills it, and starts it again after the block."""
-    root = servers.SHARED_ROOT / "tests" if os.geteuid() == 0 else Path(tempfile.gettempdir())
-    root.mkdir(mode=0o755, parents=True, exist_ok=True)
-    data = Path(tempfile.mkdtemp(prefix="rastro-faults-", dir=root))
-    data.chmod(0o755)
-    program = make(data / "server")
-    with (data / "server.log").open("ab") as log:
-        child = servers.start_child(program, log=log.fileno())
-        servers.wait_until_up(program, child, limit=60)
-
-        def kill() -> None:
-            child.send_signal(signal.SIGQUIT if program.name == "postgres" else signal.SIGKILL)
-            child.wait(timeout=30)
-
-        @contextmanager
-        def away() -> Iterator[None]:
-            nonlocal child
-            kill()
-            yield
-            child = servers.start_child(program, log=log.fileno())
-            servers.wait_until_up(program, child, limit=60)
-
-        try:
-            yield program, away
-        finally:
-            kill()
-            shutil.rmtree(data, ignore_errors=True)

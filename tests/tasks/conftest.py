@@ -15,6 +15,7 @@ from tasks.streams import StreamStorage, make_client
 from tasks.worker import LaneWorker
 
 LEASE = 0.4
+FIRST_WAIT = 0.01
 MakeWorker = Callable[..., LaneWorker]
 
 
@@ -36,7 +37,7 @@ def make_worker(
     settings: Settings, engine: Engine, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> MakeWorker:
     """`make_worker(registry, lane)`: a worker whose `loop` the test calls; `stop_flag` is what SIGTERM sets."""
-    monkeypatch.setattr(worker, "FIRST_WAIT", 0.01)
+    monkeypatch.setattr(worker, "FIRST_WAIT", FIRST_WAIT)
     context = Context(settings=settings, engine=engine, redis=client)
     numbers = iter(range(1000))
 

@@ -39,6 +39,7 @@ def reply(text: str) -> redis.ResponseError:
         (wrapped(errors.TooManyConnections()), True, True),
         (wrapped(errors.AdminShutdown()), True, True),
         (wrapped(errors.IoError()), True, True),
+        (wrapped(errors.IdleInTransactionSessionTimeout()), True, True),
         (wrapped(errors.QueryCanceled()), False, True),
         (wrapped(errors.UndefinedTable()), False, True),
         (wrapped(errors.InsufficientPrivilege()), False, True),

@@ -78,10 +78,17 @@ def test_it_leaves_what_was_stored_alone(context: Context, db: Session, valkey: 
     assert db.scalar(select(func.sum(Books.stored))) == 6
 
 
-def test_it_takes_hours_long_past_out_of_redis(context: Context, valkey: redis.Redis) -> None:
+def test_it_takes_hours_long_past_out_of_redis_once_they_stay_as_they_are(
+    context: Context, db: Session, valkey: redis.Redis
+) -> None:
     valkey.hset(keys.ACCEPTED, mapping={"2026010100": 5, "2026031010": 3})
     housekeeping.copy_books(context, NOW)
+    valkey.hincrby(keys.ACCEPTED, "2026010100", 2)  # a spool that is still being replayed
+    housekeeping.copy_books(context, NOW)
+    assert valkey.hlen(keys.ACCEPTED) == 2
+    housekeeping.copy_books(context, NOW)
     assert valkey.hkeys(keys.ACCEPTED) == [b"2026031010"]
+    assert accepted(db)[datetime(2026, 1, 1, tzinfo=UTC)] == 7
 
 
 def test_it_republishes_when_the_marker_is_missing(context: Context, valkey: redis.Redis) -> None:

@@ -2,19 +2,22 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
 import redis
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, func, insert, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from core.config import Settings
 from core.db.work import Outbox, Schedule
 from tasks import schedule
+from tasks.outbox import pump
 from tasks.registry import REGISTRY, Context
 from tasks.schedule import ENTRIES, TASK, Entry, claim_due, run_entry
+from tasks.streams import StreamStorage
 
 NOW = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
 HOURLY = (Entry("hourly", lambda context, now: "done", every=timedelta(hours=1)),)
@@ -46,6 +49,38 @@ def test_it_claims_a_run_once_among_many_consumers(engine: Engine, db: Session) 
         claimed = [name for names in pool.map(claim, range(24)) for name in names]
     assert claimed == ["hourly"]
     assert len(outbox(db)) == 1
+
+
+def test_it_claims_no_run_again_by_what_was_known_before(
+    engine: Engine, db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of two consumers stands still between looking and claiming, and the clock strikes meanwhile."""
+    claim_due(engine, now=NOW, entries=HOURLY)
+    noon = datetime(2026, 3, 1, 13, tzinfo=UTC)
+    before, after = noon - timedelta(seconds=1), noon + timedelta(seconds=1)
+    db.execute(update(Schedule).values(next_run=NOW))
+    db.commit()
+    claim = schedule._claim
+
+    def overtaken(*args: Any, **named: Any) -> bool:
+        monkeypatch.setattr(schedule, "_claim", claim)
+        assert claim_due(engine, now=after, entries=HOURLY) == ["hourly"]
+        return claim(*args, **named)
+
+    monkeypatch.setattr(schedule, "_claim", overtaken)
+    assert claim_due(engine, now=before, entries=HOURLY) == []
+    assert db.scalars(select(Schedule.next_run)).one() == noon + timedelta(hours=1)
+
+
+def test_it_goes_by_the_clock_of_the_database(engine: Engine, db: Session, storage: StreamStorage) -> None:
+    assert claim_due(engine, entries=HOURLY) == ["hourly"]
+    db.execute(update(Schedule).values(next_run=func.now() + timedelta(minutes=59)))
+    db.commit()
+    assert claim_due(engine, entries=HOURLY) == []
+    db.execute(update(Schedule).values(next_run=func.now()))
+    db.commit()
+    assert claim_due(engine, entries=HOURLY) == ["hourly"]
+    assert pump(engine, storage) == 1
 
 
 def test_it_runs_nothing_before_its_time(engine: Engine, db: Session) -> None:

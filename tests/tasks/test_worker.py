@@ -16,7 +16,7 @@ from core.contracts.task_message import TaskMessage
 from tasks.registry import Context, Handler, Registry, batch, task
 from tasks.streams import now_ms
 from tasks.worker import DEATHS_ALONE, LaneWorker
-from tests.tasks.conftest import LEASE, MakeWorker
+from tests.tasks.conftest import FIRST_WAIT, LEASE, MakeWorker
 
 QUEUE = "system"
 
@@ -123,6 +123,29 @@ def test_it_waits_out_an_outage_with_the_batch_in_hand(make_worker: MakeWorker, 
     worker.loop()
     assert calls == [[b"a", b"b"]] * 6
     assert (left(valkey, "track"), letters(valkey, "track")) == (0, [])
+
+
+def test_it_waits_ever_longer_for_a_server_and_begins_anew_once_it_is_back(
+    make_worker: MakeWorker, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outages = [5, 2]
+    waits: list[float] = []
+
+    def handle(payloads: Sequence[bytes]) -> Mapping[int, str]:
+        if outages[0]:
+            outages[0] -= 1
+            raise outage()
+        outages.pop(0)
+        return {}
+
+    worker = make_worker(batches(handle), ("track",))
+    monkeypatch.setattr("tasks.worker.LONGEST_WAIT", 8 * FIRST_WAIT)
+    monkeypatch.setattr(worker.stop_flag, "wait", lambda seconds: waits.append(seconds / FIRST_WAIT))
+    for payload in (b"a", b"b"):
+        worker.huey.storage.add("track", [payload])
+        worker.loop()
+    assert waits == [1, 2, 4, 8, 8, 1, 2]
+    assert left(valkey, "track") == 0
 
 
 def test_it_gives_back_what_an_outage_kept_when_it_must_stop(

@@ -1,5 +1,6 @@
 """Publishing: the owner of now, the higher revision, and a full republish beside edits."""
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from threading import Barrier
@@ -10,10 +11,12 @@ from redis.client import Pipeline
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
+from core.config import Settings
 from core.contracts import domain_snapshot, keys, link_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
 from core.contracts.snapshot import revision_of
+from core.db.engine import make_engine
 from core.db.models import Domain, Link
 from core.db.work import Outbox
 from core.services import domains, links, publishing
@@ -145,6 +148,14 @@ def test_it_republishes_everything_and_sets_the_marker_last(
     assert read_link(valkey, domain.id, "s1202")[1].url == f"{URL}/1202"
     assert read_domain(valkey, keys.DEFAULT_DOMAIN).domain_id == domain.id
     assert read_domain(valkey, keys.domain("go.example.com")).domain_id == domain.id
+
+
+def test_it_takes_the_time_that_redis_needs(database_url: str, valkey: Redis, link: Link) -> None:
+    hasty = make_engine(Settings.from_env({"DATABASE_URL": database_url}).database_url, idle_limit=1)
+    try:
+        assert publishing.republish_all(hasty, valkey, lambda done, total: time.sleep(1.3)) == 1
+    finally:
+        hasty.dispose()
 
 
 def test_it_does_not_undo_an_edit_made_during_a_republish(

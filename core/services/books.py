@@ -1,0 +1,178 @@
+"""The books: read from PostgreSQL and Redis together, judged, copied from one to the other, and put on record."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from redis import Redis, ResponseError
+from sqlalchemy import Engine, func, insert, or_, select
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.orm import Session
+
+from core.contracts import keys
+from core.contracts.click_event import hour_name
+from core.contracts.keys import GROUP
+from core.db.tracking import Books as BooksRow
+from core.db.tracking import Reconciliation
+from core.domain.books import Books, Counts, close
+from core.services.queues.letters import index_letters
+
+DAYS = 35
+"""How long an hour stays in Redis' hashes: late clicks from a spool still add to it."""
+
+_HOUR = timedelta(hours=1)
+_RISING = ("accepted", "answered")
+_COLUMNS = (
+    BooksRow.answered,
+    BooksRow.accepted,
+    BooksRow.stored,
+    BooksRow.duplicate,
+    BooksRow.expired,
+    BooksRow.dead,
+)
+
+
+def read_books(
+    session: Session, redis: "Redis", *, now: datetime, hours: int, fresh_answers: bool = False
+) -> Books:
+    """The books of the last so many hours, the running one included.
+
+    Accepted and dead clicks are Redis' counts of now. Those answered are at most a minute old, unless `fresh_answers`
+    asks Redis for every tracker's. Raises RedisError, SQLAlchemyError."""
+    starts = _starts(now, hours)
+    names = [hour_name(int(start.timestamp() * 1000)) for start in starts]
+    pipe = redis.pipeline(transaction=True)
+    pipe.hmget(keys.ACCEPTED, names)
+    pipe.xlen(keys.stream("track"))
+    pipe.xlen(keys.held("track"))
+    accepted, length, held_back = pipe.execute()
+    running = _running(redis)
+    answered = _answered(redis) if fresh_answers else {}
+    index_letters(redis, "track")
+    dead: Any = redis.hmget(keys.DEAD_CLICKS, names)
+    rows = _rows(session, starts[-1])
+    counted = []
+    for start, name, accepted_now, dead_now in zip(starts, names, accepted, dead, strict=True):
+        kept = rows.get(start, Counts())
+        counts = Counts(
+            answered=max(kept.answered, answered.get(name, 0)),
+            accepted=max(kept.accepted, int(accepted_now or 0)),
+            stored=kept.stored,
+            duplicate=kept.duplicate,
+            expired=kept.expired,
+            dead=kept.dead if dead_now is None else int(dead_now),
+        )
+        if counts != Counts():
+            counted.append((start, counts))
+    running = min(running, length)
+    return close(counted, waiting=length - running + held_back, running=running, now=now)
+
+
+def copy_books(engine: Engine, redis: "Redis", *, now: datetime) -> int:
+    """Copy the clicks accepted, answered and set aside by hour from Redis to PostgreSQL. Returns the number of hours.
+
+    Accepted and answered only rise, so a lower number (Redis was emptied) never replaces a higher. Hours long past
+    leave Redis once they stay as they are: a spool that was found late, or a tracker whose clock is wrong, adds to one
+    for as long as it has clicks. Raises RedisError, SQLAlchemyError."""
+    index_letters(redis, "track")
+    accepted: Any = redis.hgetall(keys.ACCEPTED)
+    dead: Any = redis.hgetall(keys.DEAD_CLICKS)
+    counts: dict[datetime, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_RISING, 0))
+    for name, clicks in accepted.items():
+        counts[_instant(name)]["accepted"] = int(clicks)
+    for name, clicks in _answered(redis).items():
+        counts[_instant(name)]["answered"] = clicks
+    changed: set[datetime] = set()
+    with engine.begin() as connection:
+        if counts:
+            rows = [{"hour": hour, "shard": 0, **counts[hour]} for hour in sorted(counts)]
+            changed |= set(connection.scalars(_raise_counts(rows).returning(BooksRow.hour)))
+        if dead:
+            rows = [{"hour": _instant(name), "shard": 0, "dead": int(dead[name])} for name in sorted(dead)]
+            changed |= set(connection.scalars(_set_dead(rows).returning(BooksRow.hour)))
+    _forget(redis, before=now - timedelta(days=DAYS), but=changed)
+    return len(counts)
+
+
+def put_on_record(session: Session, books: Books, *, now: datetime) -> None:
+    """Keep how the books stood."""
+    session.execute(
+        insert(Reconciliation).values(
+            at=now,
+            state=books.state,
+            waiting=books.waiting + books.running,
+            missing=books.missing,
+            unbalanced=[hour.start.isoformat() for hour in books.unbalanced],
+            **asdict(books.total),
+        )
+    )
+    session.commit()
+
+
+def last_records(session: Session, *, most: int = 14) -> Sequence[Reconciliation]:
+    """How the books stood the last times they were put on record, newest first."""
+    return session.scalars(select(Reconciliation).order_by(Reconciliation.id.desc()).limit(most)).all()
+
+
+def _raise_counts(rows: Sequence[Mapping[str, Any]]) -> Any:
+    new = postgresql.insert(BooksRow).values(rows)
+    fresh = {name: func.greatest(getattr(BooksRow, name), new.excluded[name]) for name in _RISING}
+    return new.on_conflict_do_update(
+        index_elements=[BooksRow.hour, BooksRow.shard],
+        set_=fresh,
+        where=or_(*(getattr(BooksRow, name) < new.excluded[name] for name in _RISING)),
+    )
+
+
+def _set_dead(rows: Sequence[Mapping[str, Any]]) -> Any:
+    new = postgresql.insert(BooksRow).values(rows)
+    return new.on_conflict_do_update(
+        index_elements=[BooksRow.hour, BooksRow.shard],
+        set_={"dead": new.excluded.dead},
+        where=BooksRow.dead != new.excluded.dead,
+    )
+
+
+def _forget(redis: "Redis", *, before: datetime, but: set[datetime]) -> None:
+    for name in (keys.ACCEPTED, keys.ANSWERED, keys.DEAD_CLICKS):
+        held: Any = redis.hkeys(name)
+        hours = {field: _instant(field.partition(b":")[0]) for field in held}
+        if old := [field for field, hour in hours.items() if hour < before and hour not in but]:
+            redis.hdel(name, *old)
+
+
+def _rows(session: Session, since: datetime) -> dict[datetime, Counts]:
+    sums = [func.sum(column) for column in _COLUMNS]
+    found = session.execute(
+        select(BooksRow.hour, *sums).where(BooksRow.hour >= since).group_by(BooksRow.hour)
+    )
+    return {hour: Counts(*map(int, counts)) for hour, *counts in found}
+
+
+def _answered(redis: "Redis") -> Mapping[str, int]:
+    """Clicks answered by hour, of all tracker processes together."""
+    told: Any = redis.hgetall(keys.ANSWERED)
+    hours: dict[str, int] = defaultdict(int)
+    for field, clicks in told.items():
+        hours[keys.hour_answered(field)] += int(clicks)
+    return hours
+
+
+def _running(redis: "Redis") -> int:
+    try:
+        pending: Any = redis.xpending(keys.stream("track"), GROUP)
+    except ResponseError:  # no worker has come yet
+        return 0
+    return int(pending["pending"])
+
+
+def _starts(now: datetime, hours: int) -> list[datetime]:
+    this = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return [this - _HOUR * back for back in range(hours)]
+
+
+def _instant(name: bytes | str) -> datetime:
+    text = name.decode() if isinstance(name, bytes) else name
+    return datetime.strptime(text, "%Y%m%d%H").replace(tzinfo=UTC)
