@@ -47,6 +47,7 @@ class Settings:
     mail_from: str
     login_rate: int
     api_rate: int
+    worker_processes: int
     worker_threads: int
     worker_lease: int
     manager_threads: int
@@ -86,6 +87,7 @@ class Settings:
             mail_from=env.text("MAIL_FROM", "rastro@localhost"),
             login_rate=env.integer("LOGIN_RATE", 10, 0, 100_000),
             api_rate=env.integer("API_RATE", 600, 0, 1_000_000),
+            worker_processes=env.integer("WORKER_PROCESSES", 1, 1, 64),
             worker_threads=env.integer("WORKER_THREADS", 1, 1, 64),
             worker_lease=env.integer("WORKER_LEASE", 15, 1, 3600),
             manager_threads=env.integer("MANAGER_THREADS", 8, 1, 128),

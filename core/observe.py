@@ -6,7 +6,7 @@ Logs hold no query strings and no full addresses: `scrub` sees every event befor
 import logging
 import re
 import sys
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Callable, Iterable, MutableMapping
 from ipaddress import ip_address, ip_network
 from typing import Any
 
@@ -127,12 +127,14 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
     return bound
 
 
-def serve_metrics(port: int, *, host: str) -> int:
-    """Answer `/metrics` on a thread and a port of its own; 0 takes a free one. Returns the port.
+def serve_metrics(port: int, *, host: str, wrap: Callable[[Any], Any] = lambda app: app) -> int:
+    """Answer `/metrics` on a thread and a port of its own; 0 takes a free one. Returns the port. `wrap` is given the
+    WSGI app of the metrics and returns the one that answers.
 
     Raises OSError when the port is taken.
     """
     server, _thread = start_http_server(port, addr=host)
+    server.set_app(wrap(server.get_app()))
     return int(server.server_port)
 
 

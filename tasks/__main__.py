@@ -1,10 +1,11 @@
-"""`python -m tasks --pool default|track`: one worker process."""
+"""`python -m tasks --pool default|track`: a worker process, or WORKER_PROCESSES of them."""
 
 import argparse
 import os
 import sys
 
 from core.config import SettingError, Settings
+from core.observe import setup_logging
 from tasks.queues import POOLS
 
 
@@ -24,6 +25,14 @@ def main() -> int:
     except SettingError as error:
         print(error, file=sys.stderr)
         return 2
+    if settings.worker_processes > 1:
+        from tasks.processes import environments, supervise
+
+        setup_logging("worker", log_format=settings.log_format, log_level=settings.log_level)
+        told = environments(
+            os.environ, processes=settings.worker_processes, metrics_port=settings.metrics_port
+        )
+        return supervise([sys.executable, *sys.orig_argv[1:]], environments=told)
     from tasks.main import run  # late: a bad setting is told at once, before everything is imported
 
     run(settings, pool=pool)

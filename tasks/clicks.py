@@ -8,8 +8,8 @@ from sqlalchemy import Engine
 
 from core.config import Settings
 from core.contracts import click_event
-from core.contracts.click_event import OUTCOMES, ClickEvent
-from core.db.clicks import CLOCK, ClickStore, is_believable, store_batch
+from core.contracts.click_event import OUTCOMES, ClickEvent, unix_ms
+from core.db.clicks import CLOCK, ClickStore, believable, store_batch
 from core.db.engine import server_time
 from core.db.visitor_keys import VisitorKeys
 from core.geo import Countries
@@ -53,8 +53,10 @@ def make_handler(
     def handle(payloads: Sequence[bytes]) -> Mapping[int, str]:
         at = now()
         events = [_read(payload) for payload in payloads]
-        if not all(event is None or is_believable(event.id, now=at) for event in events):
+        possible = believable(at)
+        if not all(event is None or unix_ms(event.id) in possible for event in events):
             at = max(at, server_now(engine))  # a machine whose clock lags must not bury everybody's clicks
+            possible = believable(at)
         today = at.astimezone(zone).date()
         countries.refresh()
         dead: dict[int, str] = {}
@@ -62,7 +64,7 @@ def make_handler(
         for index, event in enumerate(events):
             if event is None:
                 dead[index] = POISON
-            elif not is_believable(event.id, now=at):
+            elif unix_ms(event.id) not in possible:
                 dead[index] = CLOCK
             else:
                 prepared.append(enricher.prepare(event, today=today))
@@ -82,6 +84,10 @@ def _read(payload: bytes) -> ClickEvent | None:
         event = click_event.decode(payload)
     except msgspec.DecodeError:
         return None
-    numbers = (event.revision, event.rule, event.variant)
-    in_range = 0 < event.link_id <= _LARGEST_NUMBER and all(0 <= n <= _LARGEST_NUMBER for n in numbers)
+    in_range = (
+        0 < event.link_id <= _LARGEST_NUMBER
+        and 0 <= event.revision <= _LARGEST_NUMBER
+        and 0 <= event.rule <= _LARGEST_NUMBER
+        and 0 <= event.variant <= _LARGEST_NUMBER
+    )
     return event if in_range and event.outcome in OUTCOMES else None

@@ -5,25 +5,33 @@ uncharged for others to take, and the process still ends with 0.
 """
 
 import os
+import resource
 import secrets
 import signal
 import socket
 from collections import deque
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+import msgspec
 from huey.consumer import Consumer
+from sqlalchemy import Engine
 
 from core.contracts import keys
+from core.db.engine import server_time
 from core.observe import logger
 from tasks.chores import Chore, ChoreScheduler, ChoreThread
-from tasks.queues import LANES, POOLS, Lane
+from tasks.health import HEARTBEAT, LOOP, POSTGRES, REDIS, Health
+from tasks.queues import LANES, POOLS, SCHEDULING_POOL, Lane
 from tasks.runner import TaskHuey
 from tasks.streams import StreamStorage, now_ms
 from tasks.worker import LaneWorker
 
 log = logger(__name__)
 
+_BEAT_S = 2.0  # the console shows what runs
+_MOST_HELD_AT_ONCE = 20_000  # entries moved for one paused queue before others have their turn
 _FORGET_AFTER_MS = 3_600_000  # a consumer that said nothing for an hour and holds nothing is gone
 
 
@@ -45,10 +53,9 @@ class StreamConsumer(Consumer):  # type: ignore[misc]
         """`drain_limit` is in seconds. `chores` are added to those of every process."""
         self.process = process_name()
         self.pool = pool
-        self._chores = (*_upkeep(huey.storage, POOLS[pool]), *chores)
+        self._chores = (*_upkeep(huey.storage, pool), *chores)
         lanes = [lane for lane in LANES[pool] for _ in range(threads)]
         self._free: deque[tuple[int, Lane]] = deque(enumerate(lanes))
-        self._heart = _heart(huey.storage, process=self.process, pool=pool)
         super().__init__(
             huey,
             workers=len(lanes),
@@ -57,11 +64,15 @@ class StreamConsumer(Consumer):  # type: ignore[misc]
             shutdown_timeout=drain_limit,
             graceful_signal="TERM",
         )
+        self.health = Health(draining=self.stop_flag.is_set)
+        self._heart = _heart(huey.storage, self.health, process=self.process, pool=pool, lanes=len(lanes))
+        self._reach = _reach(huey.context.engine, self.health)
         self._signal_actions = dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), (False, True))
 
     def run(self) -> None:
         """Work until a signal says stop. Does not return when a task outlasted the drain: the process ends there."""
         self._heart.start()
+        self._reach.start()
         log.info("worker.started", pool=self.pool, process=self.process, lanes=self.workers)
         super().run()
         late = [thread.name for _, thread in self.worker_threads if thread.is_alive()]
@@ -73,6 +84,11 @@ class StreamConsumer(Consumer):  # type: ignore[misc]
             os._exit(
                 0
             )  # a thread in the middle of a task would hold the interpreter; its entry is another's now
+
+    def loop(self, health_check_ts: float | None = None) -> Any:
+        """Huey's hook, called several times a second."""
+        self.health.seen(LOOP)
+        return super().loop(health_check_ts)
 
     def start(self) -> None:
         """Huey's start, with the signal handlers in place before the first entry is taken."""
@@ -122,7 +138,16 @@ def process_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
 
 
-def _heart(storage: StreamStorage, *, process: str, pool: str) -> ChoreThread:
+def memory_bytes() -> int:
+    """Resident memory of this process; the most that it ever was where there is no /proc."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _heart(storage: StreamStorage, health: Health, *, process: str, pool: str, lanes: int) -> ChoreThread:
     """Leases are renewed as soon as Redis is back, however long it was away: they may still be ours."""
     started = now_ms()
     renewal = storage.lease / 4
@@ -133,23 +158,40 @@ def _heart(storage: StreamStorage, *, process: str, pool: str) -> ChoreThread:
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "pool": pool,
+            "lanes": lanes,
             "started_ms": started,
             "seen_ms": now_ms(),
+            "rss_bytes": memory_bytes(),
+            "running": msgspec.json.encode(storage.running()),
         }
         pipeline.hset(keys.worker(process), mapping=fields)
         pipeline.expire(keys.worker(process), keys.HEARTBEAT_TTL_S)
         pipeline.execute()
+        health.seen(REDIS)
 
     return ChoreThread(
         "Heartbeat",
         [
+            Chore("show that it beats", lambda: health.seen(HEARTBEAT), every=1.0),
             Chore("renew leases", storage.renew, every=renewal, longest=renewal),
-            Chore("heartbeat", beat, every=keys.HEARTBEAT_TTL_S / 4),
+            Chore("heartbeat", beat, every=_BEAT_S),
         ],
     )
 
 
-def _upkeep(storage: StreamStorage, queues: Sequence[str]) -> list[Chore]:
+def _reach(engine: Engine, health: Health) -> ChoreThread:
+    """On a thread of its own: leases must be renewed while a frozen database answers nobody."""
+
+    def ask() -> None:
+        server_time(engine)
+        health.seen(POSTGRES)
+
+    return ChoreThread("Reach PostgreSQL", [Chore("reach PostgreSQL", ask, every=10.0)])
+
+
+def _upkeep(storage: StreamStorage, pool: str) -> list[Chore]:
+    queues = POOLS[pool]
+
     def move_due() -> None:
         for queue in queues:
             storage.move_due(queue, now_ms=now_ms())
@@ -158,7 +200,15 @@ def _upkeep(storage: StreamStorage, queues: Sequence[str]) -> list[Chore]:
         for queue in queues:
             storage.forget_idle(queue, idle_ms=_FORGET_AFTER_MS)
 
+    def hold_paused() -> None:
+        for queue in queues:
+            moved = 0
+            while moved < _MOST_HELD_AT_ONCE and (step := storage.hold(queue)):
+                moved += step
+
+    chores = [Chore("hold what is paused", hold_paused, every=1.0)] if pool == SCHEDULING_POOL else []
     return [
+        *chores,
         Chore("move what is due", move_due, every=1.0),
         Chore("forget consumers", forget_idle, every=600.0),
     ]

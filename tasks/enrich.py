@@ -4,7 +4,7 @@ from datetime import date
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from core.contracts.click_event import ClickEvent
+from core.contracts.click_event import ClickEvent, unix_ms
 from core.db.clicks import PreparedClick
 from core.db.visitor_keys import VisitorKeys
 from core.domain.agents import read_agent
@@ -18,6 +18,7 @@ from core.domain.visitors import truncated, visitor_hash
 from core.geo import Countries
 
 _LONGEST_REMEMBERED = 512
+_MOST_QUARTERS = 1000
 
 
 class Enricher:
@@ -36,6 +37,8 @@ class Enricher:
         self._keys = keys
         self._countries = countries
         self._robot_networks = robot_networks
+        self._today = date.min
+        self._quarters: dict[int, bytes | None] = {}  # the key for each quarter hour, as of today
 
     def prepare(self, event: ClickEvent, *, today: date) -> PreparedClick:
         """The click as it is to be stored; its full address ends here. `today` is a day of the organisation's zone,
@@ -74,8 +77,13 @@ class Enricher:
     def _visitor(self, event: ClickEvent, today: date) -> int:
         if not event.ip:
             return 0
-        day = day_of_quarter(event.unix_ms // QUARTER_MS, self._zone)
-        key = self._keys.key_of(day, today=today)
+        quarter = unix_ms(event.id) // QUARTER_MS
+        if today != self._today or len(self._quarters) > _MOST_QUARTERS:
+            self._today, self._quarters = today, {}
+        if quarter not in self._quarters:
+            day = day_of_quarter(quarter, self._zone)
+            self._quarters[quarter] = self._keys.key_of(day, today=today)
+        key = self._quarters[quarter]
         return visitor_hash(event.ip, event.user_agent, key=key) if key else 0
 
 

@@ -1,16 +1,18 @@
 """The worker program: every task module, put together and run."""
 
+import gc
 import logging
 
 from core.config import Settings
 from core.db.engine import make_engine
 from core.observe import logger, serve_metrics, setup_logging
 from core.services.redis_client import make_redis
-from tasks import clicks, publish, schedule  # noqa: F401 (they register their tasks)
+from tasks import clicks, metrics, publish, schedule  # noqa: F401 (they register their tasks)
 from tasks.chores import Chore
 from tasks.consumer import StreamConsumer
+from tasks.health import with_probes
 from tasks.outbox import MOST, pump
-from tasks.queues import LANES, SCHEDULING_POOL
+from tasks.queues import LANES, POOLS, SCHEDULING_POOL
 from tasks.registry import REGISTRY, Context
 from tasks.runner import TaskHuey
 from tasks.streams import make_client
@@ -23,11 +25,9 @@ def run(settings: Settings, *, pool: str) -> None:
     setup_logging("worker", log_format=settings.log_format, log_level=settings.log_level)
     logging.getLogger("huey").setLevel(logging.CRITICAL)  # what a task raised is told by the worker, once
     logging.getLogger("huey.consumer").setLevel(logging.WARNING)
-    if settings.metrics_port is not None:
-        log.info("worker.metrics", port=serve_metrics(settings.metrics_port, host=settings.host))
     threads = len(LANES[pool]) * settings.worker_threads
     idle_limit = 2 * settings.worker_lease  # what this process held is another's by then
-    engine = make_engine(settings.database_url, pool_size=threads + 2, idle_limit=idle_limit)
+    engine = make_engine(settings.database_url, pool_size=threads + 3, idle_limit=idle_limit)
     context = Context(settings=settings, engine=engine, redis=make_redis(settings.redis_url, timeout=5))
     client = make_client(settings.redis_url, connections=threads + 8)
     huey = TaskHuey(registry=REGISTRY, context=context, client=client, lease=settings.worker_lease)
@@ -35,7 +35,21 @@ def run(settings: Settings, *, pool: str) -> None:
     consumer = StreamConsumer(
         huey, pool=pool, drain_limit=settings.drain_limit, threads=settings.worker_threads, chores=chores
     )
+    if settings.metrics_port is not None:
+        metrics.QUEUES.watch(context.redis, POOLS[pool])
+        port = serve_metrics(
+            settings.metrics_port, host=settings.host, wrap=lambda app: with_probes(app, consumer.health)
+        )
+        log.info("worker.metrics", port=port)
+    _collect_seldom()
     consumer.run()
+
+
+def _collect_seldom() -> None:
+    """A batch makes some hundred thousand tuples and no cycle: to look through them for cycles again and again took a
+    third of a worker's time. What is loaded now is never looked through again."""
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 50)
 
 
 def _clockwork(huey: TaskHuey) -> list[Chore]:

@@ -7,10 +7,10 @@ from `core.contracts.keys`; steps that must not be torn apart are the Lua files 
 
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 import redis
@@ -24,7 +24,8 @@ from core.contracts.keys import GROUP, QUEUES
 _AT_ONCE = (
     1000  # Lua can not unpack more than some thousands of values, and nobody may wait long behind a script
 )
-_SCRIPTS = ("acknowledge", "bury", "forget", "move_due", "reclaim", "release", "renew", "retry")
+_SCRIPTS = ("forget", "hold", "move_due", "reclaim", "release", "renew")
+_COUNTING = ("acknowledge", "bury", "retry")
 _SUSPECT_TTL_MS = keys.DEAD_TTL_MS
 
 
@@ -32,7 +33,8 @@ _SUSPECT_TTL_MS = keys.DEAD_TTL_MS
 class Lot:
     """Entries of one queue that one consumer holds. `deliveries` is how often they were delivered before; `malformed`
     are the places of entries without the field that belongs there, whose payload is all their fields as MessagePack.
-    `alone` is the entry that stands under suspicion now."""
+    `since_ms` is when they were taken, `task` the name of the task that runs now ("" for a batch), `alone` the entry
+    that stands under suspicion now."""
 
     queue: str
     consumer: str
@@ -40,10 +42,21 @@ class Lot:
     payloads: list[bytes]
     malformed: set[int]
     deliveries: int
+    since_ms: int
+    task: str = ""
     alone: bytes | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
+
+
+class Running(TypedDict):
+    """What a process holds, as its heartbeat tells it."""
+
+    queue: str
+    task: str
+    entries: int
+    since_ms: int
 
 
 def make_client(redis_url: str, *, connections: int = 50) -> "redis.Redis":
@@ -74,19 +87,21 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
     blocking = True
     priority = True
 
-    def __init__(self, name: str, *, client: "redis.Redis", lease: float) -> None:
-        """`lease` is in seconds; it must be well above the longest time that a process may stand still."""
+    def __init__(
+        self, name: str, *, client: "redis.Redis", lease: float, clock: Callable[[], int] | None = None
+    ) -> None:
+        """`lease` is in seconds; it must be well above the longest time that a process may stand still. `clock` gives
+        ms since 1970."""
         super().__init__(name)
         self.client = client
         self.lease = lease
+        self._clock = clock or now_ms
         self._lease_ms = int(lease * 1000)
         self._held: set[Lot] = set()
         self._lock = threading.Lock()
-        source = files("tasks").joinpath("lua")
-        self._scripts = {
-            script: client.register_script(source.joinpath(f"{script}.lua").read_text(encoding="utf-8"))
-            for script in _SCRIPTS
-        }
+        sources = {script: _source(script) for script in _SCRIPTS}
+        sources |= {script: _source("count") + _source(script) for script in _COUNTING}
+        self._scripts = {script: client.register_script(source) for script, source in sources.items()}
 
     # What Huey itself calls.
 
@@ -124,13 +139,33 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
     ) -> list[Lot]:
         """Take entries that were never delivered, at most `most` of each queue. Waits `block_ms` for the first one;
         None does not wait. Empty when there were none. The lots are held until `drop`."""
+        answer = self._read(queues, consumer, most=min(most, _AT_ONCE), block_ms=block_ms)
+        if len(queues) == 1 and answer:
+            self._read_on(queues, consumer, answer[0][1], most=most)
+        by_stream = {keys.stream(queue).encode(): queue for queue in queues}
+        return [self._hold(by_stream[name], consumer, entries, 0) for name, entries in answer]
+
+    def _read(
+        self, queues: Sequence[str], consumer: str, *, most: int, block_ms: int | None = None
+    ) -> list[Any]:
         wait = [] if block_ms is None else ["BLOCK", block_ms]
         streams = [keys.stream(queue) for queue in queues]
         command = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", most, *wait, "STREAMS", *streams]
         command += [">"] * len(streams)
         answer = self._with_groups(queues, lambda: self.client.execute_command(*command))  # type: ignore[no-untyped-call]
-        by_stream = {keys.stream(queue).encode(): queue for queue in queues}
-        return [self._hold(by_stream[name], consumer, entries, 0) for name, entries in answer or []]
+        return answer or []
+
+    def _read_on(self, queues: Sequence[str], consumer: str, entries: list[Any], *, most: int) -> None:
+        """Add to a lot that may be larger than what is read at once: redirects wait behind each read."""
+        full = len(entries) == _AT_ONCE
+        while full and len(entries) < most:
+            part = min(most - len(entries), _AT_ONCE)
+            try:
+                answer = self._read(queues, consumer, most=part)
+            except redis.RedisError:  # what was read is ours, and is not left to its lease
+                return
+            full = bool(answer) and len(answer[0][1]) == part
+            entries += answer[0][1] if answer else []
 
     def reclaim(self, queue: str, consumer: str, *, most: int) -> Lot | None:
         """Take over entries whose lease has ended, those delivered least often first (see reclaim.lua for how many)."""
@@ -148,24 +183,34 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
 
     # What became of an entry. Each is a no-op for entries that another consumer owns by now.
 
-    def acknowledge(self, lot: Lot, ids: Sequence[bytes]) -> int:
-        """The work of these entries of a lot (in rising order) is done. Returns how many were still ours."""
-        return sum(
-            self._settle("acknowledge", [keys.stream(lot.queue)], lot, *ids[start : start + _AT_ONCE])
-            for start in range(0, len(ids), _AT_ONCE)
-        )
+    def acknowledge(self, lot: Lot, ids: Sequence[bytes], *, ran_ms: int = 0) -> int:
+        """The work of these entries of a lot (in rising order) is done, and took `ran_ms` together. Returns how many
+        were still ours."""
+        ours = 0
+        for start in range(0, len(ids), _AT_ONCE):
+            ours += self._count(
+                "acknowledge", [], lot, 0 if start else ran_ms, *ids[start : start + _AT_ONCE]
+            )
+        return ours
 
-    def retry(self, lot: Lot, entry: bytes, *, message: bytes, due_ms: int) -> bool:
+    def retry(self, lot: Lot, entry: bytes, *, message: bytes, due_ms: int, ran_ms: int = 0) -> bool:
         """Replace an entry by a message that is delivered at `due_ms`. False when the entry is not ours any more."""
-        names = [keys.stream(lot.queue), keys.later(lot.queue)]
-        return bool(self._settle("retry", names, lot, entry, due_ms, message))
+        return bool(self._count("retry", [keys.later(lot.queue)], lot, ran_ms, entry, due_ms, message))
 
-    def bury(self, lot: Lot, entry: bytes, *, letter: Mapping[str, bytes | str | int], now_ms: int) -> bool:
+    def bury(
+        self,
+        lot: Lot,
+        entry: bytes,
+        *,
+        letter: Mapping[str, bytes | str | int],
+        now_ms: int,
+        ran_ms: int = 0,
+    ) -> bool:
         """Move an entry to the dead letters, as `letter`. False when the entry is not ours any more."""
-        names = [keys.stream(lot.queue), keys.dead(lot.queue), keys.suspects(lot.queue)]
+        names = [keys.dead(lot.queue), keys.suspects(lot.queue)]
         pairs: list[Any] = [part for pair in letter.items() for part in pair]
         oldest = max(now_ms - keys.DEAD_TTL_MS, 0)
-        buried = bool(self._settle("bury", names, lot, entry, oldest, *pairs))
+        buried = bool(self._count("bury", names, lot, ran_ms, entry, oldest, *pairs))
         if lot.alone == entry:
             lot.alone = None
         return buried
@@ -228,6 +273,25 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
         names = [keys.later(queue), keys.stream(queue)]
         return int(self._scripts["move_due"](keys=names, args=[now_ms, most, field_of(queue)]))
 
+    def paused(self) -> frozenset[str]:
+        """Names of the queues that are paused."""
+        names: Any = self.client.smembers(keys.PAUSED)
+        return frozenset(name.decode() for name in names)
+
+    def hold(self, queue: str, *, most: int = 1000) -> int:
+        """Move what waits in a paused queue out of its stream, and back once it is not paused, oldest first; what was
+        delivered stays. An entry that comes back is behind those that came meanwhile. Returns how many were moved."""
+        names = [keys.stream(queue), keys.held(queue), keys.PAUSED]
+        return int(self._scripts["hold"](keys=names, args=[GROUP, queue, most]))
+
+    def running(self) -> list[Running]:
+        """What the threads of this process hold now."""
+        with self._lock:
+            held = list(self._held)
+        return [
+            Running(queue=lot.queue, task=lot.task, entries=len(lot), since_ms=lot.since_ms) for lot in held
+        ]
+
     def forget(self, queue: str, consumer: str) -> None:
         """Remove a consumer's name, unless it still holds entries."""
         self._with_groups([queue], lambda: self._run("forget", queue, consumer))
@@ -250,10 +314,16 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
             else:
                 payloads.append(msgspec.msgpack.encode(pairs))
                 malformed.add(place)
-        lot = Lot(queue, consumer, [entry for entry, _ in entries], payloads, malformed, deliveries)
+        ids = [entry for entry, _ in entries]
+        lot = Lot(queue, consumer, ids, payloads, malformed, deliveries, since_ms=self._clock())
         with self._lock:
             self._held.add(lot)
         return lot
+
+    def _count(self, script: str, names: list[str], lot: Lot, ran_ms: int, *args: Any) -> int:
+        """Run a script that settles entries and counts them for the minute."""
+        names = [keys.stream(lot.queue), keys.stats(self._clock() // 60_000), *names]
+        return self._settle(script, names, lot, lot.queue, ran_ms, keys.STATS_TTL_S, *args)
 
     def _settle(self, script: str, names: list[str], lot: Lot, *args: Any) -> int:
         """Run a script on entries that a lot holds; 0 where Redis was emptied and its group is gone with them."""
@@ -281,6 +351,10 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
                 if "BUSYGROUP" not in str(error):
                     raise
         return call()
+
+
+def _source(script: str) -> str:
+    return files("tasks").joinpath("lua", f"{script}.lua").read_text(encoding="utf-8")
 
 
 def now_ms() -> int:

@@ -4,6 +4,7 @@ Done and acknowledged; put aside for a further attempt; buried with the dead let
 comes next. What a server is to blame for is waited out with the lot in hand, for as long as it takes.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -58,6 +59,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
         self._reader = Reader(self.huey.storage, lane=lane, consumer=consumer, largest=largest)
         self._handlers: dict[str, Handler] = {}
         self._wait_s = FIRST_WAIT
+        self._ran_s = 0.0  # run time that no settled entry carries yet
         self._on_end = on_end
 
     def loop(self, now: Any = None) -> None:
@@ -146,6 +148,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
         elif message.task not in self.huey.specs:
             self._bury(lot, place, reason=UNKNOWN, message=message)
         else:
+            lot.task = message.task
             self._run_task(lot, place, message)
 
     def _run_task(self, lot: Lot, place: int, message: TaskMessage) -> None:
@@ -165,8 +168,11 @@ class LaneWorker(Worker):  # type: ignore[misc]
         delay = min(self.huey.specs[message.task].delay * 2**message.attempts, _LONGEST_DELAY)
         again = msgspec.structs.replace(message, attempts=message.attempts + 1)
         data, due = task_message.encode(again), now_ms() + int(delay * 1000)
-        entry = lot.ids[place]
-        if self._insist(lot.queue, lambda: self.huey.storage.retry(lot, entry, message=data, due_ms=due)):
+        entry, ran_ms = lot.ids[place], self._ran_ms()
+        if self._insist(
+            lot.queue,
+            lambda: self.huey.storage.retry(lot, entry, message=data, due_ms=due, ran_ms=ran_ms),
+        ):
             metrics.RETRIED.labels(lot.queue).inc()
         self._acquit(lot)
         log.warning(
@@ -183,7 +189,8 @@ class LaneWorker(Worker):  # type: ignore[misc]
     def _acknowledge(self, lot: Lot, places: Sequence[int]) -> None:
         ids = [lot.ids[place] for place in places]
         if ids:
-            ours = self._insist(lot.queue, lambda: self.huey.storage.acknowledge(lot, ids))
+            ran_ms = self._ran_ms()
+            ours = self._insist(lot.queue, lambda: self.huey.storage.acknowledge(lot, ids, ran_ms=ran_ms))
             metrics.DONE.labels(lot.queue).inc(ours)
             if ours < len(ids):
                 log.warning("worker.lease_lost", queue=lot.queue, entries=len(ids) - ours)
@@ -206,8 +213,11 @@ class LaneWorker(Worker):  # type: ignore[misc]
     ) -> None:
         now = now_ms()
         letter = dead_letter(lot, place, reason=reason, now_ms=now, error=error, message=message)
-        entry = lot.ids[place]
-        if self._insist(lot.queue, lambda: self.huey.storage.bury(lot, entry, letter=letter, now_ms=now)):
+        entry, ran_ms = lot.ids[place], self._ran_ms()
+        if self._insist(
+            lot.queue,
+            lambda: self.huey.storage.bury(lot, entry, letter=letter, now_ms=now, ran_ms=ran_ms),
+        ):
             metrics.DEAD.labels(lot.queue, reason).inc()
             log.error(
                 "worker.dead_letter", queue=lot.queue, entry=entry.decode(), reason=reason, error=repr(error)
@@ -235,9 +245,9 @@ class LaneWorker(Worker):  # type: ignore[misc]
         while True:
             if alone is not None and lot.deliveries:
                 self._charge(lot, lot.ids[alone])
+            begun = time.monotonic()
             try:
-                with metrics.SECONDS.labels(lot.queue).time():
-                    result = call()
+                result = call()
             except Exception as error:
                 if not is_excused(error):
                     raise
@@ -246,6 +256,16 @@ class LaneWorker(Worker):  # type: ignore[misc]
             else:
                 self._wait_s = FIRST_WAIT
                 return result
+            finally:
+                ran = time.monotonic() - begun
+                self._ran_s += ran
+                metrics.SECONDS.labels(lot.queue).observe(ran)
+
+    def _ran_ms(self) -> int:
+        """Whole ms of run time since the last time that this was asked."""
+        ms = int(self._ran_s * 1000)
+        self._ran_s -= ms / 1000
+        return ms
 
     def _charge(self, lot: Lot, entry: bytes) -> None:
         deaths = self._insist(lot.queue, lambda: self.huey.storage.suspect(lot, entry))

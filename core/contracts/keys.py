@@ -46,6 +46,11 @@ DEAD_TTL_MS = 7 * 24 * 3600 * 1000
 
 HEARTBEAT_TTL_S = 30
 
+STATS_TTL_S = 25 * 3600
+
+PAUSED = "{rastro}:paused"
+"""Set of the names of paused queues: no worker begins anything of theirs."""
+
 EVERYTHING = ("rastro:*", "{rastro}:*")
 """Patterns of every name of ours, for a restore into a Redis that held something else."""
 
@@ -80,13 +85,25 @@ def suspects(queue: str) -> str:
     return f"{{rastro}}:suspects:{queue}"
 
 
+def held(queue: str) -> str:
+    """Stream of what waits while its queue is paused, out of sight of whoever reads the length of `stream(queue)`."""
+    return f"{{rastro}}:held:{queue}"
+
+
+def stats(minute: int) -> str:
+    """Hash: what became of entries in one minute, counted from 1970 (STATS_TTL_S). Fields are `QUEUE:done`,
+    `QUEUE:failed` (buried), `QUEUE:retried`, and `QUEUE:ms`, the time that calls took together."""
+    return f"{{rastro}}:stats:{minute}"
+
+
 def counted(click_id: bytes) -> str:
     """Set once a click has counted for its link's cap (COUNTED_TTL_S)."""
     return f"{{rastro}}:counted:{click_id.hex()}"
 
 
 def worker(name: str) -> str:
-    """Heartbeat of a consumer process (hash, HEARTBEAT_TTL_S)."""
+    """Heartbeat of a consumer process (hash, HEARTBEAT_TTL_S): `host`, `pid`, `pool`, `lanes` (threads),
+    `started_ms`, `seen_ms`, `rss_bytes`, and `running`, JSON: a list of {"queue", "task", "entries", "since_ms"}."""
     return f"{{rastro}}:worker:{name}"
 
 

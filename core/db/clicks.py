@@ -3,24 +3,28 @@
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import msgspec
+from msgspec.structs import astuple
 from psycopg.errors import CheckViolation
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from core.contracts.click_event import OUTCOMES, REDIRECT, unix_ms
+from core.db.arrays import bigints, booleans, dates, ints, smallints, texts, uuids
 from core.db.dictionaries import DictionaryIds
 from core.db.partitions import KnownPartitions, month_of
 from core.db.queries import query
-from core.db.rollups import Counts, add_to_rollups, array, count
+from core.db.rollups import Counts, Facts, add_to_rollups, count
 from core.db.shards import ShardLease
 from core.db.texts import storable
 from core.db.tracking import DICTIONARIES
 from core.domain.periods import QUARTER_MS, day_of_quarter
+
+T = TypeVar("T")
 
 CLOCK = "clock"
 """Why a click is refused whose time lies before 2024 or more than a day ahead."""
@@ -29,8 +33,9 @@ _EARLIEST_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
 _AHEAD_MS = 24 * 3600 * 1000
 _HOUR_MS = 3_600_000
 _LONGEST_QUERY = 2048
+_OUTCOMES = {outcome: place for place, outcome in enumerate(OUTCOMES)}
+_REDIRECT = _OUTCOMES[REDIRECT]
 _TEXT_KINDS = tuple(kind for kind in DICTIONARIES if kind != "bot_reason")
-_ARRAY_COLUMNS = ("link_id", "revision", "visitor")
 
 
 class PreparedClick(msgspec.Struct, frozen=True, gc=False):
@@ -96,8 +101,9 @@ def store_batch(store: ClickStore, clicks: Sequence[PreparedClick], *, now: date
     A click whose id is stored already, or comes twice in the batch, changes nothing but the count of duplicates. One
     older than the oldest kept partition is counted as expired; one with an impossible time is refused.
     """
-    refused = {index: CLOCK for index, click in enumerate(clicks) if not is_believable(click.id, now=now)}
-    good = [click for index, click in enumerate(clicks) if index not in refused]
+    possible = believable(now)
+    refused = {index: CLOCK for index, click in enumerate(clicks) if unix_ms(click.id) not in possible}
+    good = [click for index, click in enumerate(clicks) if index not in refused] if refused else clicks
     by_id = {click.id: click for click in good}
     chosen = [by_id[key] for key in sorted(by_id)]
     received = Counter(_hour(click.id) for click in good)
@@ -111,9 +117,9 @@ def store_batch(store: ClickStore, clicks: Sequence[PreparedClick], *, now: date
     return BatchResult(stored, len(good) - stored - expired, expired, refused)
 
 
-def is_believable(click_id: bytes, *, now: datetime) -> bool:
-    """False for the id of a click whose time lies before 2024 or more than a day after `now`."""
-    return _EARLIEST_MS <= unix_ms(click_id) <= now.timestamp() * 1000 + _AHEAD_MS
+def believable(now: datetime) -> range:
+    """The times that the id of a click may say, in ms since 1970: from 2024 to a day after `now`."""
+    return range(_EARLIEST_MS, int(now.timestamp() * 1000) + _AHEAD_MS + 1)
 
 
 def _store(store: ClickStore, clicks: Sequence[PreparedClick], received: Counter[int]) -> tuple[int, int]:
@@ -126,12 +132,14 @@ def _store(store: ClickStore, clicks: Sequence[PreparedClick], received: Counter
     if removed:
         expired = Counter(_hour(click.id) for click in clicks if months[_hour(click.id)] in removed)
         clicks = [click for click in clicks if months[_hour(click.id)] not in removed]
-    batch = _Batch(store, clicks)
+    batch = _Batch(store, clicks) if clicks else None
     shard = store.lease.shard()
     with store.engine.begin() as connection:
-        unique = batch.insert_visitors(connection)
-        fresh = batch.insert_clicks(connection, unique)
-        add_to_rollups(connection, batch.count(fresh, unique), shard=shard)
+        fresh: Sequence[int] = ()
+        if batch is not None:
+            unique = batch.insert_visitors(connection)
+            fresh = batch.insert_clicks(connection, unique)
+            add_to_rollups(connection, batch.count(fresh, unique), shard=shard)
         stored = Counter(_hour(clicks[index].id) for index in fresh)
         _write_books(connection, received, stored, expired, shard=shard)
     return len(fresh), expired.total()
@@ -141,14 +149,20 @@ class _Batch:
     """A batch as columns, with ids for its texts."""
 
     def __init__(self, store: ClickStore, clicks: Sequence[PreparedClick]) -> None:
-        self._clicks = clicks
-        self._quarters = [unix_ms(click.id) // QUARTER_MS for click in clicks]
-        self._days = [day_of_quarter(quarter, store.zone) for quarter in self._quarters]
-        self._outcomes = [OUTCOMES.index(click.outcome) for click in clicks]
+        self._size = len(clicks)
+        rows = zip(*map(astuple, clicks), strict=True)
+        self._columns: dict[str, Sequence[Any]] = dict(
+            zip(PreparedClick.__struct_fields__, rows, strict=True)
+        )
+        self.ids: Sequence[bytes] = self._columns["id"]
+        self._quarters = [unix_ms(click_id) // QUARTER_MS for click_id in self.ids]
+        days = {quarter: day_of_quarter(quarter, store.zone).toordinal() for quarter in set(self._quarters)}
+        self._days = [days[quarter] for quarter in self._quarters]
+        self._outcomes = [_OUTCOMES[outcome] for outcome in self._columns["outcome"]]
         ids_of = store.dictionaries.ids_of
-        self._bots = ids_of("bot_reason", [click.bot_reason for click in clicks])
-        self._doors = ids_of("bot_reason", [click.door_bot for click in clicks])
-        self._texts = {kind: ids_of(kind, [getattr(click, kind) for click in clicks]) for kind in _TEXT_KINDS}
+        self._bots = ids_of("bot_reason", self._columns["bot_reason"])
+        self._doors = ids_of("bot_reason", self._columns["door_bot"])
+        self._texts = {kind: ids_of(kind, self._columns[kind]) for kind in _TEXT_KINDS}
 
     def insert_visitors(self, connection: Connection) -> set[bytes]:
         """Ids of the clicks that are the first of their visitor on their link that day.
@@ -156,53 +170,62 @@ class _Batch:
         Before the clicks, because they carry the answer; in the order of the key, so that workers that hold the same
         visitors wait for one another instead of locking each other out.
         """
-        first: dict[tuple[date, int, int], bytes] = {}
-        for click, day, bot in zip(self._clicks, self._days, self._bots, strict=True):
-            if click.visitor and not bot and click.outcome == REDIRECT:
-                first.setdefault((day, click.link_id, click.visitor), click.id)
+        first: dict[tuple[int, int, int], bytes] = {}
+        facts = (self._days, self._columns["link_id"], self._columns["visitor"], self._bots, self._outcomes)
+        for day, link, visitor, bot, outcome, click_id in zip(*facts, self.ids, strict=True):
+            if visitor and not bot and outcome == _REDIRECT:
+                first.setdefault((day, link, visitor), click_id)
         if not first:
             return set()
         keys = sorted(first)
+        days, links, visitors = zip(*keys, strict=True)
         values = {
-            "days": array(key[0] for key in keys),
-            "links": array(key[1] for key in keys),
-            "visitors": array(key[2] for key in keys),
-            "ids": array(first[key].hex() for key in keys),
+            "days": dates(days),
+            "links": bigints(links),
+            "visitors": bigints(visitors),
+            "ids": uuids([first[key] for key in keys]),
         }
         return set(_ids(connection.scalar(query("store_visitors"), values)))
 
     def insert_clicks(self, connection: Connection, unique: Collection[bytes]) -> Sequence[int]:
         """Insert what is new; the indexes of what was."""
-        clicks = self._clicks
-        if not clicks:
-            return range(0)
-        values: dict[str, Any] = {
-            name: array(getattr(click, name) for click in clicks) for name in _ARRAY_COLUMNS
+        columns = self._columns
+        values: dict[str, object] = {
+            name: bigints(columns[name]) for name in ("link_id", "revision", "visitor")
         }
-        values |= {kind: array(ids) for kind, ids in self._texts.items()}
+        values |= {kind: ints(ids) for kind, ids in self._texts.items()}
         values |= {
-            "id": array(click.id.hex() for click in clicks),
-            "outcome": array(self._outcomes),
-            "is_unique": array("t" if click.id in unique else "f" for click in clicks),
-            "is_head": array("t" if click.is_head else "f" for click in clicks),
-            "bot_reason": array(self._bots),
-            "door_bot": array(self._doors),
-            "ip": array(click.ip or "NULL" for click in clicks),
-            "query": [storable(click.query, _LONGEST_QUERY) or None for click in clicks],
+            "id": uuids(self.ids),
+            "outcome": smallints(self._outcomes),
+            "is_unique": booleans([click_id in unique for click_id in self.ids]),
+            "is_head": booleans(columns["is_head"]),
+            "bot_reason": ints(self._bots),
+            "door_bot": ints(self._doors),
+            "ip": texts([ip or None for ip in columns["ip"]]),
+            "query": texts([storable(text, _LONGEST_QUERY) or None for text in columns["query"]]),
         }
         found = _ids(connection.scalar(query("store_clicks"), values))
-        if len(found) == len(clicks):
-            return range(len(clicks))
+        if len(found) == self._size:
+            return range(self._size)
         fresh = set(found)
-        return [index for index, click in enumerate(clicks) if click.id in fresh]
+        return [index for index, click_id in enumerate(self.ids) if click_id in fresh]
 
     def count(self, fresh: Sequence[int], unique: Collection[bytes]) -> Counts:
         """Counts of the rows that were new."""
-        clicks = self._clicks
-        links = [click.link_id for click in clicks]
-        firsts = [click.id in unique for click in clicks]
-        rows = zip(links, self._quarters, self._days, self._outcomes, self._bots, firsts, strict=True)
-        return count(rows, {**self._texts, "bot_reason": self._bots}, fresh)
+
+        def new(column: Sequence[T]) -> Sequence[T]:
+            return column if len(fresh) == self._size else [column[index] for index in fresh]
+
+        facts = Facts(
+            links=new(self._columns["link_id"]),
+            quarters=new(self._quarters),
+            days=new(self._days),
+            outcomes=new(self._outcomes),
+            bots=new(self._bots),
+            uniques=new([click_id in unique for click_id in self.ids]),
+            values={kind: new(ids) for kind, ids in {**self._texts, "bot_reason": self._bots}.items()},
+        )
+        return count(facts)
 
 
 def _write_books(

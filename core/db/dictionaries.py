@@ -1,6 +1,7 @@
 """Text that many clicks share, as ids: found in this process, in the table, or added to it."""
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Sequence
 
 from sqlalchemy import Engine
 
@@ -8,8 +9,11 @@ from core.db.queries import query
 from core.db.texts import storable
 from core.db.tracking import DICTIONARIES
 
-MOST_HELD = 100_000
-"""Texts that one process keeps in memory (twice that for a moment): some 30 MB of long agents."""
+MOST_HELD = 8_000_000
+"""Bytes of memory that the texts of one thread may take (twice that for a moment): some 20,000 long agents."""
+
+_ENTRY = 200
+"""Bytes that a text costs beside its own: key, id, places in tables."""
 
 LONGEST = 200
 _LONGER = {"user_agent": 512, "referrer": 1024, "referrer_host": 253}
@@ -25,17 +29,19 @@ class DictionaryIds:
         self._most_held = most_held
         self._young: dict[Key, int] = {}
         self._old: dict[Key, int] = {}
+        self._held = 0
 
-    def ids_of(self, kind: str, texts: Iterable[str]) -> list[int]:
+    def ids_of(self, kind: str, texts: Sequence[str]) -> list[int]:
         """The id of each text, in order; 0 for "". Unknown texts are added first.
 
         They are added in short transactions of their own, in the order of their unique key, so that workers never wait
         for one another in a circle; an id that nobody uses in the end does no harm.
         """
         number, longest = DICTIONARIES[kind], _LONGER.get(kind, LONGEST)
-        keys = [(number, text[:longest]) for text in texts]
-        known = self._recall(set(keys))
-        return [known[key] for key in keys]
+        keys = {text: (number, text[:longest]) for text in set(texts)}
+        known = self._recall(set(keys.values()))
+        ids = {text: known[key] for text, key in keys.items()}
+        return [ids[text] for text in texts]
 
     def _recall(self, keys: set[Key]) -> dict[Key, int]:
         known: dict[Key, int] = {}
@@ -47,15 +53,19 @@ class DictionaryIds:
                 if found is None:
                     missing.append(key)
                     continue
-                self._young[key] = found
+                self._hold(key, found)
             known[key] = found
         if missing:
-            fetched = self._fetch(missing)
-            known.update(fetched)
-            self._young.update(fetched)
-        if len(self._young) > self._most_held:
-            self._old, self._young = self._young, {}
+            for key, found in self._fetch(missing).items():
+                known[key] = found
+                self._hold(key, found)
         return known
+
+    def _hold(self, key: Key, found: int) -> None:
+        self._young[key] = found
+        self._held += sys.getsizeof(key[1]) + _ENTRY
+        if self._held > self._most_held:
+            self._old, self._young, self._held = self._young, {}, 0
 
     def _fetch(self, keys: list[Key]) -> dict[Key, int]:
         stored = {key: (key[0], storable(key[1], len(key[1]))) for key in keys}

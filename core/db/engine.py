@@ -6,6 +6,8 @@ from typing import Any
 from sqlalchemy import Engine, create_engine, event, func, select
 from sqlalchemy.orm import Session, sessionmaker
 
+from core.db.arrays import BinaryArray, BinaryArrayDumper
+
 
 def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -> Engine:
     """An engine for `database_url` (the form of Settings.database_url).
@@ -25,6 +27,7 @@ def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -
         hide_parameters=True,
         connect_args={"prepare_threshold": None, "connect_timeout": 3, "application_name": "rastro"},
     )
+    event.listen(engine, "connect", _know_arrays)
     if idle_limit:
         event.listen(engine, "connect", lambda connection, _: _limit_idle(connection, idle_limit))
     return engine
@@ -39,6 +42,10 @@ def server_time(engine: Engine) -> datetime:
 def make_sessions(engine: Engine) -> sessionmaker[Session]:
     """A factory of sessions whose objects stay readable after a commit."""
     return sessionmaker(engine, expire_on_commit=False)
+
+
+def _know_arrays(connection: Any, _record: object) -> None:
+    connection.adapters.register_dumper(BinaryArray, BinaryArrayDumper)
 
 
 def _limit_idle(connection: Any, seconds: int) -> None:

@@ -34,8 +34,10 @@ class Table:
 
 
 def process_table(env: Mapping[str, str], settings: Settings, place: Addresses, sockets: Sockets) -> Table:
-    """Trackers (they share one socket), the manager and a worker of the pool `default`."""
-    names = [*(f"tracker-{number}" for number in range(1, tracker_count(env) + 1)), "worker"]
+    """Trackers (they share one socket), the manager and workers of the pool `default`."""
+    processes = settings.worker_processes
+    names = [f"tracker-{number}" for number in range(1, tracker_count(env) + 1)]
+    names += ["worker"] if processes == 1 else [f"worker-{number}" for number in range(1, processes + 1)]
     metrics = dict(zip(names, free_ports(len(names)), strict=True))
     private = {**env, "HOST": "127.0.0.1"}  # their only address of their own is that of the metrics
     hold, limit = settings.drain_hold, settings.drain_limit
@@ -61,16 +63,20 @@ def process_table(env: Mapping[str, str], settings: Settings, place: Addresses, 
         pass_fds=(sockets.website,),
         stop_limit=limit + 5,
     )
-    worker = Service(
-        name="worker",
-        argv=(sys.executable, "-P", "-m", "tasks", "--pool", "default"),
-        env={**private, "METRICS_PORT": str(metrics["worker"])},
-        cwd=ROOT,
-        is_ready=_answers("127.0.0.1", metrics["worker"], "/metrics"),
-        stop_limit=limit + 5,
-    )
+    workers = [
+        Service(
+            name=name,
+            argv=(sys.executable, "-P", "-m", "tasks", "--pool", "default"),
+            env={**private, "METRICS_PORT": str(port), "WORKER_PROCESSES": "1"},
+            cwd=ROOT,
+            is_ready=_answers("127.0.0.1", port, "/metrics"),
+            stop_limit=limit + 5,
+        )
+        for name, port in metrics.items()
+        if name.startswith("worker")
+    ]
     return Table(
-        services=(*trackers, manager, worker),
+        services=(*trackers, manager, *workers),
         metrics_urls=tuple(f"http://127.0.0.1:{port}/metrics" for port in metrics.values()),
     )
 
@@ -103,7 +109,9 @@ def server_service(program: Program) -> Service:
 def in_words(services: tuple[Service, ...]) -> str:
     """ "2 trackers, the manager and a worker": what is started, for the operator."""
     trackers = sum(service.name.startswith("tracker") for service in services)
-    return f"{trackers} tracker{'s' if trackers != 1 else ''}, the manager and a worker"
+    workers = sum(service.name.startswith("worker") for service in services)
+    some = "a worker" if workers == 1 else f"{workers} workers"
+    return f"{trackers} tracker{'s' if trackers != 1 else ''}, the manager and {some}"
 
 
 def _reachable(host: str) -> str:

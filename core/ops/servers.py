@@ -4,14 +4,12 @@ The binaries are driven here and not through the packages' own helpers, which wi
 every local user and stop their servers at interpreter exit. Both listen on Unix sockets alone.
 """
 
-import ctypes
 import os
 import pwd
 import secrets
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,6 +18,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+
+from core.child import die_with_parent
 
 SHARED_ROOT = Path("/var/lib/rastro")
 """Where an unprivileged server user can read, when we run as root and the clone lies out of its reach."""
@@ -151,18 +151,6 @@ def wait_until_up(program: Program, process: "subprocess.Popen[bytes]", *, limit
         if time.monotonic() > deadline:
             raise ServerError(f"{program.name} did not answer within {limit:.0f} seconds.")
         time.sleep(0.02)
-
-
-def die_with_parent(parent: int) -> None:
-    """In a child before exec: ask the kernel for SIGKILL when the parent dies (Linux; elsewhere nothing).
-
-    The parent may have died before the request, so its id is compared afterwards.
-    """
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None, use_errno=True).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def embedded_major() -> str:

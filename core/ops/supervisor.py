@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
+from core.child import die_with_parent
 from core.ops.commands import CommandFailed
-from core.ops.servers import die_with_parent
 
 _FIRST_DELAY, _LONGEST_DELAY, _STEADY_AFTER = 0.5, 30.0, 60.0
 _LOG_BYTES, _OLD_LOGS = 10_000_000, 3

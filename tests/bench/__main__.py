@@ -30,12 +30,20 @@ def main(argv: list[str]) -> int:
         "--quick", action="store_true", help="a few seconds, to see that it runs; no figures to keep"
     )
     parser.add_argument("--seconds", type=float, default=None, help="redirect: length of a round (default 5)")
-    parser.add_argument(
-        "--rounds", type=int, default=None, help="redirect: rounds for each program (default 3)"
-    )
+    parser.add_argument("--rounds", type=int, default=None, help="rounds for each program (default 3)")
     parser.add_argument("--connections", type=int, default=64, help="redirect: connections (default 64)")
-    parser.add_argument("--part", choices=PARTS, help="redirect: this part alone (default: all)")
-    parser.add_argument("--clicks", type=int, default=None, help="ingest: clicks to store (default 200000)")
+    parser.add_argument(
+        "--part",
+        choices=(*PARTS, *(part for part in ingest.PARTS if part not in PARTS)),
+        help="this part alone (default: all); of ingest: " + ", ".join(ingest.PARTS),
+    )
+    parser.add_argument(
+        "--clicks",
+        type=int,
+        default=None,
+        help="ingest: clicks to store in a part (default 200000; memory: 1000000)",
+    )
+    parser.add_argument("--backlog", type=int, default=None, help="ingest: how long it is (default 300000)")
     parser.add_argument("--links", type=int, default=2000, help="ingest: links, by Zipf (default 2000)")
     parser.add_argument("--workers", type=int, default=1, help="ingest: worker processes (default 1)")
     options = parser.parse_args(argv)

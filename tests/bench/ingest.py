@@ -1,85 +1,150 @@
 """From the stream to committed rows: a worker process, beside a loop that commits each click by itself."""
 
 import argparse
-import itertools
 import random
-import sys
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from statistics import median, median_low
 
 import psycopg
-import redis
 
-from core.contracts import click_event, keys
-from tests.bench.stand import Stand, cpu_seconds, memory_mb, print_table, wait_until
+from core.contracts import click_event
+from tests.bench import backlog, redelivery
+from tests.bench.clicks import BEGIN, END, Clicks
+from tests.bench.run import Finding
+from tests.bench.stand import Stand, cpu_seconds, memory_mb, print_table
 from tests.bench.traffic import click_payloads
 
-_LINE = 1000
-"""Clicks that are put into the stream in one round trip."""
-
-_COLD = 0.1
-"""Share of the clicks that is not timed: imports, empty caches, new rows of the rollups."""
+_AIM, _LEAST = 20_000, 10_000
+_FEW, _MANY = 2, 6
 
 
 def measure(stand: Stand, options: argparse.Namespace) -> None:
-    """Fill the stream, start the workers, and time them from a tenth of the way to the last commit."""
-    number = options.clicks or (6_000 if options.quick else 200_000)
-    naive = _one_row_a_commit(stand, number=300 if options.quick else 3000, links=options.links)
-    client = redis.Redis.from_url(stand.settings.redis_url)
-    stream = keys.stream("track")
-    _fill(client, stream, number, options.links)
-    with ExitStack() as stack:
-        workers = [
-            stack.enter_context(stand.program(sys.executable, "-m", "tasks", "--pool", "track"))
-            for _ in range(options.workers)
-        ]
-        wait_until(lambda: client.xlen(stream) <= number * (1 - _COLD), limit=120, what="the first tenth")
-        pids = [worker.pid for worker in workers]
-        before, used = [memory_mb(pid) for pid in pids], _cpu(pids, stand)
-        left, start = client.xlen(stream), time.monotonic()
-        wait_until(lambda: client.xlen(stream) == 0, limit=3600, what="an empty stream")
-        seconds = time.monotonic() - start
-        cpu = [(now - then) / left * 1e6 for now, then in zip(_cpu(pids, stand), used, strict=True)]
-        after = [memory_mb(pid) for pid in pids]
-    client.close()
-    stored = _stored(stand)
-    if stored != number:
-        raise SystemExit(f"{number} clicks were sent and {stored} are stored.")
-    rate = left / seconds
-    who = "1 worker process" if options.workers == 1 else f"{options.workers} worker processes"
-    ours = (f"{rate:,.0f}", f"{rate / naive:.1f}", f"{cpu[0]:.0f} + {cpu[1]:.0f}")
-    memory = f"{sum(before):.0f} -> {sum(after):.0f} MB"
+    """Run every part, or the one that is named, and print what was aimed at and what was measured."""
+    clicks = Clicks(stand, links=options.links)
+    findings: list[Finding] = []
+    for name, part in PARTS.items():
+        if options.part in (None, name):
+            findings += part(clicks, options)
+    clicks.close()
     print_table(
-        f"Ingest: {number:,} clicks on {options.links:,} links, all stored once",
-        ("what", "clicks/s", "ratio", "us of CPU a click, worker + PostgreSQL", "memory, at a tenth -> end"),
+        f"Ingest, {clicks.sent:,} clicks on {options.links:,} links, all stored once",
+        ("what", "measured", "aim", "reached"),
+        [finding.row() for finding in findings],
+    )
+
+
+def rate(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
+    """Fill the stream, start the workers, and time them over its middle part."""
+    number = options.clicks or (30_000 if options.quick else 200_000)
+    naive = _one_row_a_commit(clicks.stand, number=300 if options.quick else 3000, links=options.links)
+    clicks.send(number)
+    used: list[tuple[float, float]] = []
+    held: list[float] = []
+    with clicks.workers(options.workers) as pids:
+
+        def look() -> None:
+            used.append(_cpu(pids, clicks.stand))
+            held.append(sum(memory_mb(pid) for pid in pids))
+
+        ours = clicks.rate(number, at_begin=look, at_end=look)
+        clicks.wait_until_stored()
+    timed = number * (BEGIN - END)
+    cpu = [(now - then) / timed * 1e6 for then, now in zip(*used, strict=True)]
+    who = "1 worker process" if options.workers == 1 else f"{options.workers} worker processes"
+    print_table(
+        f"Ingest: {number:,} clicks on {options.links:,} links",
         (
-            (f"Rastro, from stream to commit, {who}", *ours, memory),
+            "what",
+            "clicks/s",
+            "ratio",
+            "us of CPU a click, worker + PostgreSQL",
+            "memory, first quarter -> end",
+        ),
+        (
+            (
+                f"Rastro, from stream to commit, {who}",
+                *(f"{ours:,.0f}", f"{ours / naive:.1f}", f"{cpu[0]:.0f} + {cpu[1]:.0f}"),
+                f"{held[0]:.0f} -> {held[1]:.0f} MB",
+            ),
             ("one row, one commit", f"{naive:,.0f}", "1.0", "", ""),
         ),
     )
+    aim = f"at least {_LEAST:,} clicks/s, better {_AIM:,}"
+    return [Finding(f"{who}, from stream to commit", f"{ours:,.0f} clicks/s", aim, ours >= _LEAST)]
+
+
+def processes(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
+    """Two worker processes and six, in turn, on the same number of clicks."""
+    number = options.clicks or (30_000 if options.quick else 300_000)
+    rounds = options.rounds or (1 if options.quick else 3)
+    rates: dict[int, list[float]] = {_FEW: [], _MANY: []}
+    for _ in range(rounds):
+        for workers, found in rates.items():
+            clicks.send(number)
+            with clicks.workers(workers):
+                found.append(clicks.rate(number))
+                clicks.wait_until_stored()
+    print_table(
+        f"Worker processes on the same shards: {rounds} rounds of {number:,} clicks",
+        ("processes", "clicks/s, each round"),
+        [(str(workers), ", ".join(f"{one:,.0f}" for one in found)) for workers, found in rates.items()],
+    )
+    ratio = median_low(many / few for few, many in zip(rates[_FEW], rates[_MANY], strict=True))
+    return [
+        Finding(
+            f"{_MANY} processes against {_FEW}, middle round",
+            f"{ratio:.2f}",
+            "never slower: at least 1",
+            ratio >= 1,
+        )
+    ]
+
+
+def memory(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
+    """One worker process and more clicks than it could remember, sent as it stores them."""
+    number = options.clicks or (20_000 if options.quick else 1_000_000)
+    held: list[float] = []
+    with clicks.workers(1) as (pid,):
+        for _ in range(10):
+            clicks.send(number // 10, most_waiting=20_000)
+            clicks.wait_until_stored()
+            held.append(memory_mb(pid))
+    print_table(
+        f"Memory of one worker process over {number:,} clicks, after each tenth",
+        ("MB",),
+        [(" ".join(f"{mb:.0f}" for mb in held),)],
+    )
+    middle, end = median(held[4:7]), median(held[7:])
+    growth = end / middle - 1
+    return [
+        Finding(
+            f"memory in the second half of {number:,} clicks",
+            f"{middle:.0f} -> {end:.0f} MB ({growth:+.1%})",
+            "flat: at most 5%",
+            growth <= 0.05,
+        )
+    ]
+
+
+PARTS: dict[str, Callable[[Clicks, argparse.Namespace], list[Finding]]] = {
+    "rate": rate,
+    "processes": processes,
+    "memory": memory,
+    "kill": redelivery.measure,
+    "backlog": backlog.measure,
+}
 
 
 def _cpu(workers: Sequence[int], stand: Stand) -> tuple[float, float]:
     return sum(cpu_seconds(pid) for pid in workers), cpu_seconds(stand.postgres)
 
 
-def _fill(client: "redis.Redis", stream: str, number: int, links: int) -> None:
-    payloads = click_payloads(
-        random.Random(1), number=number, links=links, start_ms=_now_ms(), per_second=10_000
-    )
-    while lot := list(itertools.islice(payloads, _LINE)):
-        pipeline = client.pipeline(transaction=False)
-        for payload in lot:
-            pipeline.xadd(stream, {keys.CLICK_FIELD: payload})
-        pipeline.execute()
-
-
 def _one_row_a_commit(stand: Stand, *, number: int, links: int) -> float:
     """Clicks per second of the plain way: each event a row of text columns, in a transaction of its own."""
+    start_ms = time.time_ns() // 1_000_000
     payloads = click_payloads(
-        random.Random(2), number=number, links=links, start_ms=_now_ms(), per_second=10_000
+        random.Random(2), number=number, links=links, start_ms=start_ms, per_second=10_000
     )
     events = [click_event.decode(payload) for payload in payloads]
     with psycopg.connect(stand.environment["DATABASE_URL"], autocommit=True) as connection:
@@ -103,13 +168,3 @@ def _one_row_a_commit(stand: Stand, *, number: int, links: int) -> float:
                 ),
             )
         return number / (time.monotonic() - start)
-
-
-def _stored(stand: Stand) -> int:
-    with psycopg.connect(stand.environment["DATABASE_URL"]) as connection:
-        row = connection.execute("select count(*) from clicks").fetchone()
-    return int(row[0]) if row else 0
-
-
-def _now_ms() -> int:
-    return int(datetime.now(UTC).timestamp() * 1000)

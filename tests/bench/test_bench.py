@@ -17,7 +17,7 @@ from tests.bench.stand import ROOT
 )
 def test_it_measures(name: str, says: str) -> None:
     command = [sys.executable, "-m", "tests.bench", name, "--quick"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=150)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=240)
     assert done.returncode == 0, done.stdout + done.stderr
     assert says in done.stdout
     assert f"Again: ./rastro bench {name} --quick" in done.stdout

@@ -94,6 +94,16 @@ def test_it_runs_as_many_trackers_as_asked_on_one_socket(text: str, count: int) 
     assert len(set(table.metrics_urls)) == count + 1
 
 
+def test_it_runs_as_many_workers_as_asked() -> None:
+    env = environment({"TRACKER_PROCESSES": "1", "WORKER_PROCESSES": "2", "SECRET_KEY": "k" * 40})
+    place = addresses(env, host="127.0.0.1", admin_port=8000, tracker_port=8080)
+    table = process_table(env, Settings.from_env(env), place, Sockets(links=7, website=8))
+    workers = [service for service in table.services if service.name.startswith("worker")]
+    assert [service.name for service in workers] == ["worker-1", "worker-2"]
+    assert {service.env["WORKER_PROCESSES"] for service in workers} == {"1"}
+    assert len(set(table.metrics_urls)) == 3
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "two", "65"])
 def test_it_refuses_a_number_of_trackers_that_can_not_be(text: str) -> None:
     env = environment({"TRACKER_PROCESSES": text, "SECRET_KEY": "k" * 40})

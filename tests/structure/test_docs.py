@@ -48,7 +48,9 @@ def test_it_names_every_redis_key() -> None:
     text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
     names = [keys.ACCEPTED, keys.ANSWERED, keys.CAP_COUNTS, keys.SNAPSHOTS_READY, keys.CHANGED]
     names.append(keys.DEFAULT_DOMAIN)
-    names += [function("QUEUE") for function in (keys.stream, keys.later, keys.dead, keys.suspects)]
+    names += [function("QUEUE") for function in (keys.stream, keys.later, keys.held)]
+    names += [function("QUEUE") for function in (keys.dead, keys.suspects)]
+    names += [keys.PAUSED, keys.stats(7).replace("7", "MINUTE")]
     names += [keys.password_tries(7, 8, "ADDRESS").replace("7:8", "LINK:MINUTE")]
     names += [keys.worker("NAME"), keys.link(7, "SLUG").replace("7", "DOMAIN"), keys.domain("HOST")]
     names.append(keys.counted(b"").replace("counted:", "counted:CLICK"))

@@ -1,5 +1,6 @@
 """Real worker processes: start, work, drain, and what becomes of what they held."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -171,6 +172,40 @@ def test_it_keeps_a_retry_whose_worker_was_killed(start: Start, valkey: redis.Re
     assert events(valkey) == ["tried", "tried"]
     ((_, letter),) = valkey.xrange(keys.dead("system"))
     assert (letter[b"reason"], letter[b"attempts"]) == (b"failed", b"2")
+
+
+def test_it_tells_what_it_runs(start: Start, valkey: redis.Redis) -> None:
+    start()
+    send(valkey, "system", "sample.sleep", "export", 60)
+
+    def running() -> list[dict[str, str | int]]:
+        return [run for worker in workers(valkey) for run in json.loads(worker[b"running"])]
+
+    until(running)
+    (run,) = running()
+    assert (run["queue"], run["task"], run["entries"]) == ("system", "sample.sleep", 1)
+    assert abs(int(run["since_ms"]) - time.time() * 1000) < 60_000
+    (worker,) = workers(valkey)
+    assert int(worker[b"rss_bytes"]) > 10_000_000
+    assert int(worker[b"lanes"]) == 4
+
+
+def test_it_pauses_and_resumes_without_losing_or_doubling_a_click(start: Start, valkey: redis.Redis) -> None:
+    start(WORKER_LEASE="5")
+    start("track", WORKER_LEASE="5")
+    names: list[str] = []
+
+    def click_until_held() -> bool:
+        names.append(str(len(names)))
+        click(valkey, names[-1], 0.001)
+        return int(valkey.xlen(keys.held("track"))) > 20
+
+    for _ in range(3):
+        valkey.sadd(keys.PAUSED, "track")
+        until(click_until_held)
+        valkey.delete(keys.PAUSED)
+    until(lambda: valkey.xlen(keys.held("track")) + valkey.xlen(keys.stream("track")) == 0)
+    assert valkey.hgetall(HANDLED) == {name.encode(): b"1" for name in names}
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,39 @@ def test_it_acknowledges_batches_beyond_what_one_script_takes(
     assert waiting(valkey, "track") == 0
 
 
+@pytest.mark.parametrize(
+    ("added", "most", "taken"), [(2500, 5000, 2500), (3000, 5000, 3000), (3000, 2200, 2200)]
+)
+def test_it_takes_in_one_lot_more_than_it_reads_at_once(
+    storage: StreamStorage, added: int, most: int, taken: int
+) -> None:
+    storage.add("track", [b"%d" % number for number in range(added)])
+    (lot,) = storage.take(["track"], "one", most=most)
+    assert lot.payloads == [b"%d" % number for number in range(taken)]
+    assert storage.acknowledge(lot, lot.ids) == taken
+
+
+def test_it_keeps_what_it_has_read_when_redis_goes_away_meanwhile(
+    storage: StreamStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage.add("track", [b"%d" % number for number in range(1500)])
+    read, calls = storage.client.execute_command, 0
+
+    def once(*command: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls > 1:
+            raise redis.ConnectionError("gone")
+        return read(*command)  # type: ignore[no-untyped-call]
+
+    storage.take(["track"], "first", most=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(storage.client, "execute_command", once)
+        (lot,) = storage.take(["track"], "one", most=5000)
+    assert (len(lot), calls) == (1000, 2)
+    assert storage.acknowledge(lot, lot.ids) == 1000
+
+
 def test_it_gives_a_lost_workers_entries_to_another_when_the_lease_ends(storage: StreamStorage) -> None:
     storage.add(QUEUE, [b"a", b"b"])
     lost = take(storage)
@@ -237,3 +270,68 @@ def test_it_counts_only_deaths_against_a_suspect(storage: StreamStorage, valkey:
     assert storage.suspect(lot, entry) == 1
     storage.acquit(lot)
     assert valkey.hlen(keys.suspects(QUEUE)) == 0
+
+
+def test_it_holds_what_waits_in_a_paused_queue_and_gives_it_back_in_order(
+    storage: StreamStorage, valkey: redis.Redis
+) -> None:
+    """Out of the length that the autoscaler reads; what was delivered stays and can be acknowledged."""
+    storage.add("system", [b"%d" % number for number in range(10)])
+    (lot,) = storage.take(["system"], "one", most=3)
+    valkey.sadd(keys.PAUSED, "system")
+    assert [storage.hold("system", most=4) for _ in range(3)] == [4, 3, 0]
+    assert (valkey.xlen(keys.stream("system")), valkey.xlen(keys.held("system"))) == (3, 7)
+    storage.add("system", [b"10"])
+    assert storage.hold("system") == 1
+    assert storage.acknowledge(lot, lot.ids) == 3
+    valkey.srem(keys.PAUSED, "system")
+    storage.add("system", [b"came meanwhile"])
+    assert [storage.hold("system", most=5) for _ in range(3)] == [5, 3, 0]
+    (rest,) = storage.take(["system"], "one", most=100)
+    assert rest.payloads == [b"came meanwhile", *(b"%d" % number for number in range(3, 11))]
+    assert valkey.xlen(keys.held("system")) == 0
+
+
+def test_it_holds_what_no_worker_has_ever_looked_at(storage: StreamStorage, valkey: redis.Redis) -> None:
+    assert storage.hold("track") == 0
+    valkey.sadd(keys.PAUSED, "track")
+    assert storage.hold("track") == 0
+    storage.add("track", [b"a", b"b"])
+    assert (storage.hold("track"), valkey.xlen(keys.stream("track"))) == (2, 0)
+
+
+def test_it_leaves_other_queues_alone_while_one_is_paused(
+    storage: StreamStorage, valkey: redis.Redis
+) -> None:
+    valkey.sadd(keys.PAUSED, "system")
+    storage.add("track", [b"a"])
+    assert (storage.hold("track"), valkey.xlen(keys.stream("track"))) == (0, 1)
+
+
+def test_it_counts_what_became_of_entries_by_the_minute(client: redis.Redis, valkey: redis.Redis) -> None:
+    minute = 29_000_000
+    storage = StreamStorage("rastro", client=client, lease=1, clock=lambda: minute * 60_000 + 59_999)
+    storage.add("track", [b"%d" % number for number in range(2500)])
+    (lot,) = storage.take(["track"], "one", most=5000)
+    assert storage.bury(lot, lot.ids[0], letter={"e": b"0"}, now_ms=now_ms(), ran_ms=5)
+    assert storage.acknowledge(lot, lot.ids[1:], ran_ms=70) == 2499
+    assert storage.acknowledge(lot, lot.ids, ran_ms=1000) == 0
+    storage.add("system", [b"a"])
+    (other,) = storage.take(["system"], "one", most=1)
+    assert storage.retry(other, other.ids[0], message=b"b", due_ms=0)
+    assert valkey.hgetall(keys.stats(minute)) == {
+        b"track:done": b"2499",
+        b"track:failed": b"1",
+        b"track:ms": b"75",
+        b"system:retried": b"1",
+    }
+    assert 0 < valkey.ttl(keys.stats(minute)) <= keys.STATS_TTL_S
+
+
+def test_it_says_what_it_holds(storage: StreamStorage) -> None:
+    storage.add("track", [b"a", b"b"])
+    (lot,) = storage.take(["track"], "one", most=10)
+    (running,) = storage.running()
+    assert (running["queue"], running["task"], running["entries"]) == ("track", "", 2)
+    storage.drop(lot)
+    assert storage.running() == []

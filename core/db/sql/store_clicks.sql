@@ -5,7 +5,10 @@ with stored as (
         user_agent, browser, os, device, language, country, referrer_host, referrer,
         utm_source, utm_medium, utm_campaign, utm_content, utm_term, rule, variant, source, ip, query
     )
-    select *
+    select
+        id, link_id, revision, visitor, outcome, is_unique, is_head, bot_reason, door_bot,
+        user_agent, browser, os, device, language, country, referrer_host, referrer,
+        utm_source, utm_medium, utm_campaign, utm_content, utm_term, rule, variant, source, cast(ip as inet), query
     from unnest(
         cast(:id as uuid[]), cast(:link_id as bigint[]), cast(:revision as bigint[]), cast(:visitor as bigint[]),
         cast(:outcome as smallint[]), cast(:is_unique as boolean[]), cast(:is_head as boolean[]),
@@ -14,7 +17,11 @@ with stored as (
         cast(:language as int[]), cast(:country as int[]), cast(:referrer_host as int[]), cast(:referrer as int[]),
         cast(:utm_source as int[]), cast(:utm_medium as int[]), cast(:utm_campaign as int[]),
         cast(:utm_content as int[]), cast(:utm_term as int[]), cast(:rule as int[]), cast(:variant as int[]),
-        cast(:source as int[]), cast(:ip as inet[]), cast(:query as text[])
+        cast(:source as int[]), cast(:ip as text[]), cast(:query as text[])
+    ) as fresh (
+        id, link_id, revision, visitor, outcome, is_unique, is_head, bot_reason, door_bot,
+        user_agent, browser, os, device, language, country, referrer_host, referrer,
+        utm_source, utm_medium, utm_campaign, utm_content, utm_term, rule, variant, source, ip, query
     )
     on conflict do nothing
     returning id
