@@ -169,12 +169,12 @@ class LaneWorker(Worker):  # type: ignore[misc]
         again = msgspec.structs.replace(message, attempts=message.attempts + 1)
         data, due = task_message.encode(again), now_ms() + int(delay * 1000)
         entry, ran_ms = lot.ids[place], self._ran_ms()
+        self._acquit(lot)
         if self._insist(
             lot.queue,
             lambda: self.huey.storage.retry(lot, entry, message=data, due_ms=due, ran_ms=ran_ms),
         ):
             metrics.RETRIED.labels(lot.queue).inc()
-        self._acquit(lot)
         log.warning(
             "worker.put_aside",
             task=message.task,
@@ -187,6 +187,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
     # What becomes of entries.
 
     def _acknowledge(self, lot: Lot, places: Sequence[int]) -> None:
+        self._acquit(lot)  # first: a kill in between must leave no charge behind whose entry is gone
         ids = [lot.ids[place] for place in places]
         if ids:
             ran_ms = self._ran_ms()
@@ -194,7 +195,6 @@ class LaneWorker(Worker):  # type: ignore[misc]
             metrics.DONE.labels(lot.queue).inc(ours)
             if ours < len(ids):
                 log.warning("worker.lease_lost", queue=lot.queue, entries=len(ids) - ours)
-        self._acquit(lot)
 
     def _bury_failed(
         self, lot: Lot, place: int, error: Exception, message: TaskMessage | None = None

@@ -128,7 +128,9 @@ def check_letters(books: Books, valkey: "redis.Redis") -> str:
 
 def waiting(valkey: "redis.Redis", engine: Engine) -> int:
     """Everything that somebody still has to do."""
-    queues = [valkey.xlen(keys.stream(queue)) + valkey.zcard(keys.later(queue)) for queue in keys.QUEUES]
+    streams = [name(queue) for name in (keys.stream, keys.held) for queue in keys.QUEUES]
+    queues = [valkey.xlen(stream) for stream in streams]
+    queues += [valkey.zcard(keys.later(queue)) for queue in keys.QUEUES]
     return int(sum(queues) + _column(engine, "select count(*) from outbox")[0])
 
 

@@ -202,6 +202,15 @@ def kill_both_servers(at: Place) -> None:
         at.pause(0.1, 1)
 
 
+def pause_a_queue(at: Place) -> None:
+    queue = at.dice.choice(keys.QUEUES)
+    at.client.sadd(keys.PAUSED, queue)
+    at.pause(0.2, 1)
+    at.replace(at.any_worker(), signal.SIGKILL)
+    at.pause(0.2, 1)
+    at.client.srem(keys.PAUSED, queue)
+
+
 FAULTS: tuple[Callable[[Place], None], ...] = (
     *([kill_a_worker] * 4),
     tell_all_workers_to_stop,
@@ -212,6 +221,7 @@ FAULTS: tuple[Callable[[Place], None], ...] = (
     stop_valkey,
     kill_valkey,
     kill_both_servers,
+    pause_a_queue,
 )
 
 

@@ -192,6 +192,33 @@ def test_it_never_charges_an_entry_for_outages(
     assert valkey.hlen(keys.suspects("track")) == 0
 
 
+@pytest.mark.parametrize("settle", ["acknowledge", "retry"])
+def test_it_leaves_no_suspicion_of_what_was_settled_right_before_a_kill(
+    make_worker: MakeWorker, valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch, settle: str
+) -> None:
+    def run(context: Context) -> None:
+        if settle == "retry":
+            raise ValueError("not today")
+
+    worker = make_worker(tasks(run, retries=1), (QUEUE,))
+    storage = worker.huey.storage
+    storage.add(QUEUE, [message("test.run")])
+    (lot,) = storage.take([QUEUE], "dead", most=1)
+    storage.drop(lot)
+    time.sleep(LEASE + 0.05)
+    done = getattr(storage, settle)
+
+    def killed(*args: object, **named: object) -> None:
+        done(*args, **named)
+        raise SystemExit  # as far as the storage can tell, the process died here
+
+    monkeypatch.setattr(storage, settle, killed)
+    with pytest.raises(SystemExit):
+        worker.loop()
+    assert left(valkey, QUEUE) == 0
+    assert valkey.hgetall(keys.suspects(QUEUE)) == {}
+
+
 def test_it_buries_an_entry_that_killed_enough_processes_alone(
     make_worker: MakeWorker, valkey: redis.Redis
 ) -> None:
