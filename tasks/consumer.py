@@ -147,10 +147,25 @@ def memory_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
+class Rate:
+    """How much a number that only rises has risen in the last minute."""
+
+    def __init__(self) -> None:
+        self._seen: deque[tuple[int, int]] = deque()
+
+    def of(self, total: int, *, now_ms: int) -> int:
+        """The rise since the oldest of the calls of the last minute; 0 for the first call."""
+        self._seen.append((now_ms, total))
+        while now_ms - self._seen[0][0] > 60_000:
+            self._seen.popleft()
+        return total - self._seen[0][1]
+
+
 def _heart(storage: StreamStorage, health: Health, *, process: str, pool: str, lanes: int) -> ChoreThread:
     """Leases are renewed as soon as Redis is back, however long it was away: they may still be ours."""
     started = now_ms()
     renewal = storage.lease / 4
+    rate = Rate()
 
     def beat() -> None:
         pipeline = storage.client.pipeline(transaction=True)
@@ -158,9 +173,11 @@ def _heart(storage: StreamStorage, health: Health, *, process: str, pool: str, l
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "pool": pool,
+            "queues": " ".join(POOLS[pool]),
             "lanes": lanes,
             "started_ms": started,
             "seen_ms": now_ms(),
+            "done_a_minute": rate.of(storage.done, now_ms=now_ms()),
             "rss_bytes": memory_bytes(),
             "running": msgspec.json.encode(storage.running()),
         }

@@ -98,6 +98,7 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
         self._clock = clock or now_ms
         self._lease_ms = int(lease * 1000)
         self._held: set[Lot] = set()
+        self._done = 0
         self._lock = threading.Lock()
         sources = {script: _source(script) for script in _SCRIPTS}
         sources |= {script: _source("count") + _source(script) for script in _COUNTING}
@@ -191,7 +192,14 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
             ours += self._count(
                 "acknowledge", [], lot, 0 if start else ran_ms, *ids[start : start + _AT_ONCE]
             )
+        with self._lock:
+            self._done += ours
         return ours
+
+    @property
+    def done(self) -> int:
+        """Entries that this process has acknowledged since it started."""
+        return self._done
 
     def retry(self, lot: Lot, entry: bytes, *, message: bytes, due_ms: int, ran_ms: int = 0) -> bool:
         """Replace an entry by a message that is delivered at `due_ms`. False when the entry is not ours any more."""

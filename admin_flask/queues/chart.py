@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from babel.dates import format_time
+from babel.dates import format_date, format_time
 from flask_babel import get_locale, gettext
 
 from admin_flask.access import zone
@@ -12,12 +12,18 @@ from core.contracts.keys import SAMPLE_EVERY_S
 from core.services.queues.samples import Sample
 from core.services.queues.states import QueueState
 
-SPANS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1), "24h": timedelta(hours=24)}
+SPANS = {
+    "15m": timedelta(minutes=15),
+    "1h": timedelta(hours=1),
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+}
 
 ORDER = ("track", "conversion", "system", "publish")
 """Queues from the lowest layer of the chart to the highest; a queue keeps its colour."""
 
-_LABEL_EVERY_S = {SPANS["15m"]: 300, SPANS["1h"]: 900, SPANS["24h"]: 6 * 3600}
+_DAY_S = 24 * 3600
+_LABEL_EVERY_S = {SPANS["15m"]: 300, SPANS["1h"]: 900, SPANS["24h"]: 6 * 3600, SPANS["7d"]: _DAY_S}
 _MOST_POINTS = 240
 
 
@@ -42,7 +48,9 @@ def chart_of(
     by_name = {state.name: state for state in states}
     for queue in ORDER:
         depth[queue][slots] = by_name[queue].waiting + by_name[queue].running
-    titles = [_time(first + timedelta(seconds=step * slot), seconds=step < 60) for slot in range(slots)]
+    titles = [
+        _title(first + timedelta(seconds=step * slot), span, seconds=step < 60) for slot in range(slots)
+    ]
     return {
         "titles": [*titles, gettext("now")],
         "labels": _labels(first, step, slots, span),
@@ -57,14 +65,24 @@ def chart_of(
 def _labels(first: datetime, step: float, slots: int, span: timedelta) -> list[str]:
     """A time where a round part of the span begins."""
     every = _LABEL_EVERY_S[span]
-    labels, before = [], -1
+    labels, before = [], (-1, -1)
     for slot in range(slots + 1):
         here = (first + timedelta(seconds=step * slot)).astimezone(zone())
-        part = (here.hour * 3600 + here.minute * 60 + here.second) // every
+        part = here.toordinal(), (here.hour * 3600 + here.minute * 60 + here.second) // every
         fits = 0 < slot < slots * 0.97  # one at the very edge would be cut
-        labels.append(_time(here) if fits and part != before else "")
+        text = _weekday(here) if every == _DAY_S else _time(here)
+        labels.append(text if fits and part != before else "")
         before = part
     return labels
+
+
+def _title(at: datetime, span: timedelta, *, seconds: bool) -> str:
+    time = _time(at, seconds=seconds)
+    return f"{_weekday(at)} {time}" if span.days > 1 else time
+
+
+def _weekday(at: datetime) -> str:
+    return format_date(at.astimezone(zone()), "EEE d", locale=get_locale() or "en")
 
 
 def _time(at: datetime, *, seconds: bool = False) -> str:

@@ -60,6 +60,15 @@ class Pool:
         return sum(bool(process.jobs) for process in self.processes)
 
     @property
+    def queues(self) -> Sequence[str]:
+        """What they take from, in order of priority."""
+        return max((process.queues for process in self.processes), key=len)
+
+    @property
+    def rate(self) -> int:
+        return sum(process.rate for process in self.processes)
+
+    @property
     def rss_bytes(self) -> int:
         return sum(process.rss_bytes for process in self.processes)
 
@@ -189,7 +198,10 @@ def read_live(session: Session, redis: "Redis", *, now: datetime) -> Live:
             pools=_pools(read_processes(redis)),
             books=read_books(session, redis, now=now, hours=SUM_HOURS),
             chart=chart_of(
-                read_samples(redis, since=now - SPANS[span]), states=states, span=SPANS[span], now=now
+                read_samples(redis, since=now - SPANS[span], now=now),
+                states=states,
+                span=SPANS[span],
+                now=now,
             ),
             failures=_failures(redis, groups, opened, span, silenced_tasks(session)),
             more_failures=count_groups(redis) - len(groups),
@@ -263,7 +275,12 @@ def _pools(processes: Sequence[Process]) -> list[Pool]:
 
 
 def _spans(chosen: str, opened: str) -> list[Span]:
-    labels = {"15m": gettext("15 min"), "1h": gettext("1 hour"), "24h": gettext("24 hours")}
+    labels = {
+        "15m": gettext("15 min"),
+        "1h": gettext("1 hour"),
+        "24h": gettext("24 hours"),
+        "7d": gettext("7 days"),
+    }
     return [
         Span(labels[name], url_for("queues.index", span=name, open=opened or None), name == chosen)
         for name in SPANS

@@ -59,6 +59,13 @@ SAMPLE_EVERY_S = 15
 
 SAMPLES_KEPT = 24 * 3600 // SAMPLE_EVERY_S
 
+DEPTHS_OF_WEEK = "{rastro}:depths:week"
+"""As DEPTHS, but one every WEEK_SAMPLE_EVERY_S, with the highest of what was sampled since the one before."""
+
+WEEK_SAMPLE_EVERY_S = 300
+
+WEEK_SAMPLES_KEPT = 7 * 24 * 3600 // WEEK_SAMPLE_EVERY_S
+
 TRIAL_TTL_S = 3600
 
 PAUSED = "{rastro}:paused"
@@ -142,7 +149,8 @@ def counted(click_id: bytes) -> str:
 
 def worker(name: str) -> str:
     """Heartbeat of a consumer process (hash, HEARTBEAT_TTL_S): `host`, `pid`, `pool`, `lanes` (threads),
-    `started_ms`, `seen_ms`, `rss_bytes`, and `running`, JSON: a list of {"queue", "task", "entries", "since_ms"}."""
+    `started_ms`, `seen_ms`, `rss_bytes`, `queues` (names that it takes from, parted by blanks), `done_a_minute`
+    (entries, lately), and `running`, JSON: a list of {"queue", "task", "entries", "since_ms"}."""
     return f"{{rastro}}:worker:{name}"
 
 

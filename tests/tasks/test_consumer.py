@@ -13,6 +13,7 @@ import redis
 
 from core.contracts import keys, task_message
 from core.contracts.task_message import TaskMessage
+from tasks.consumer import Rate
 from tests.tasks.sample_worker import EVENTS, HANDLED
 
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -188,6 +189,13 @@ def test_it_tells_what_it_runs(start: Start, valkey: redis.Redis) -> None:
     (worker,) = workers(valkey)
     assert int(worker[b"rss_bytes"]) > 10_000_000
     assert int(worker[b"lanes"]) == 4
+    assert worker[b"queues"] == b"publish conversion system track"
+
+
+def test_it_tells_how_much_it_did_in_the_last_minute() -> None:
+    rate = Rate()
+    said = [rate.of(total, now_ms=at) for total, at in ((5, 0), (65, 30_000), (105, 60_000), (105, 90_001))]
+    assert said == [0, 60, 100, 0]
 
 
 def test_it_pauses_and_resumes_without_losing_or_doubling_a_click(start: Start, valkey: redis.Redis) -> None:

@@ -1,8 +1,8 @@
-"""The queues over time: a sample of every queue each fifteen seconds, kept for a day."""
+"""The queues over time: a sample of every queue each fifteen seconds, kept for a day, and their peaks for a week."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from redis import Redis, ResponseError
@@ -10,6 +10,8 @@ from redis import Redis, ResponseError
 from core.contracts import keys
 from core.contracts.keys import QUEUES, SAMPLE_EVERY_S
 from core.services.queues.states import entry_ms, moment_of, read_processes
+
+_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +25,8 @@ class Sample:
 
 
 def take_sample(redis: "Redis", *, now: datetime) -> bool:
-    """Keep a sample for the fifteen seconds that hold `now`. False when another process did. Raises RedisError."""
+    """Keep a sample for the fifteen seconds that hold `now`, and every five minutes the peaks since the last ones.
+    False when another process did. Raises RedisError."""
     slot = int(now.timestamp()) // SAMPLE_EVERY_S * SAMPLE_EVERY_S
     pipe = redis.pipeline(transaction=False)
     for queue in QUEUES:
@@ -35,14 +38,26 @@ def take_sample(redis: "Redis", *, now: datetime) -> bool:
     for place, queue in enumerate(QUEUES):
         fields[f"{queue}:depth"] = lengths[2 * place] + lengths[2 * place + 1]
         fields[f"{queue}:done"] = int(stats.get(f"{queue}:done".encode(), 0))
+    if not _keep(redis, keys.DEPTHS, fields, slot, kept=keys.SAMPLES_KEPT):
+        return False
+    if slot % keys.WEEK_SAMPLE_EVERY_S < SAMPLE_EVERY_S:
+        peaks = _peaks(redis, since=slot - keys.WEEK_SAMPLE_EVERY_S + 1)
+        _keep(redis, keys.DEPTHS_OF_WEEK, peaks, slot, kept=keys.WEEK_SAMPLES_KEPT)
+    return True
+
+
+def read_samples(redis: "Redis", *, since: datetime, now: datetime) -> list[Sample]:
+    """The samples since then, oldest first; peaks of five minutes where that is more than a day ago. Raises
+    RedisError."""
+    name = keys.DEPTHS if now - since <= _DAY else keys.DEPTHS_OF_WEEK
+    rows: Any = redis.xrange(name, min=str(int(since.timestamp() * 1000)))
+    return [_sample(entry, fields) for entry, fields in rows]
+
+
+def _keep(redis: "Redis", name: str, fields: dict[str, int], slot: int, *, kept: int) -> bool:
+    """False when somebody kept a sample of that time, or a later one."""
     try:
-        redis.xadd(
-            keys.DEPTHS,
-            fields,  # type: ignore[arg-type]
-            id=f"{slot * 1000}-0",
-            maxlen=keys.SAMPLES_KEPT,
-            approximate=True,
-        )
+        redis.xadd(name, fields, id=f"{slot * 1000}-0", maxlen=kept, approximate=True)  # type: ignore[arg-type]
     except ResponseError as error:
         if "equal or smaller" in str(error):
             return False
@@ -50,10 +65,14 @@ def take_sample(redis: "Redis", *, now: datetime) -> bool:
     return True
 
 
-def read_samples(redis: "Redis", *, since: datetime) -> list[Sample]:
-    """The samples since then, oldest first. Raises RedisError."""
-    rows: Any = redis.xrange(keys.DEPTHS, min=str(int(since.timestamp() * 1000)))
-    return [_sample(entry, fields) for entry, fields in rows]
+def _peaks(redis: "Redis", *, since: int) -> dict[str, int]:
+    rows: Any = redis.xrange(keys.DEPTHS, min=str(since * 1000))
+    peaks: dict[str, int] = {}
+    for _, fields in rows:
+        for field, number in fields.items():
+            name = field.decode()
+            peaks[name] = max(peaks.get(name, 0), int(number))
+    return peaks
 
 
 def _sample(entry: bytes, fields: Mapping[bytes, bytes]) -> Sample:

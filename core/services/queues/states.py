@@ -64,7 +64,8 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A worker process by its last heartbeat."""
+    """A worker process by its last heartbeat. `queues` are the names that it takes from, `rate` the entries that it has
+    done a minute, lately."""
 
     name: str
     host: str
@@ -75,6 +76,8 @@ class Process:
     seen: datetime
     rss_bytes: int
     jobs: tuple[Job, ...]
+    queues: tuple[str, ...] = ()
+    rate: int = 0
 
 
 def read_queues(redis: "Redis", *, now: datetime) -> list[QueueState]:
@@ -213,6 +216,8 @@ def _process(name: str, beat: Mapping[bytes, bytes]) -> Process:
             )
             for job in running
         ),
+        queues=tuple(beat.get(b"queues", b"").decode().split()),
+        rate=number(b"done_a_minute"),
     )
 
 

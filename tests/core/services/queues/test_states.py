@@ -101,6 +101,8 @@ def test_it_names_the_processes_that_live_and_what_they_run(
         "started_ms": 1,
         "seen_ms": 2,
         "rss_bytes": 9,
+        "queues": "publish track",
+        "done_a_minute": 1200,
     }
     valkey.hset(keys.worker("pod-a-1-aa"), mapping={**beat, "running": json.dumps(running)})
     (process,) = read_processes(valkey)
@@ -111,6 +113,7 @@ def test_it_names_the_processes_that_live_and_what_they_run(
         9,
     )
     assert [(job.queue, job.entries) for job in process.jobs] == [("track", 500)]
+    assert (process.queues, process.rate) == (("publish", "track"), 1200)
 
 
 def test_it_reads_as_much_of_a_long_backlog_as_of_a_short_one(
@@ -144,7 +147,24 @@ def test_it_keeps_one_sample_each_fifteen_seconds_whoever_takes_it(
     assert take_sample(valkey, now=at)
     assert not take_sample(valkey, now=at + timedelta(seconds=10))
     assert take_sample(valkey, now=at + timedelta(seconds=15))
-    first, second = read_samples(valkey, since=at - timedelta(minutes=1))
+    first, second = read_samples(valkey, since=at - timedelta(minutes=1), now=at)
     assert first.at == at.replace(second=30) and second.at == at.replace(second=45)
     assert (first.depth["track"], first.done["track"], first.depth["system"]) == (3, 50, 0)
-    assert read_samples(valkey, since=at + timedelta(seconds=10)) == [second]
+    assert read_samples(valkey, since=at + timedelta(seconds=10), now=at) == [second]
+
+
+def test_it_keeps_the_peaks_of_five_minutes_for_a_week(valkey: redis.Redis, storage: StreamStorage) -> None:
+    noon = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
+    storage.add("track", [click()] * 7)
+    assert take_sample(valkey, now=noon - timedelta(minutes=2))
+    valkey.delete(keys.stream("track"))
+    storage.add("track", [click()] * 2)
+    assert take_sample(valkey, now=noon)
+    assert take_sample(valkey, now=noon + timedelta(seconds=15))
+    (peak,) = read_samples(valkey, since=noon - timedelta(days=2), now=noon)
+    assert (peak.at, peak.depth["track"]) == (noon, 7)
+    later = noon + timedelta(minutes=5)
+    assert take_sample(valkey, now=later)
+    assert [
+        each.depth["track"] for each in read_samples(valkey, since=noon - timedelta(days=2), now=later)
+    ] == [7, 2]
