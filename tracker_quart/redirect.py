@@ -66,6 +66,7 @@ class Redirector:
         self._guide = guide
         self._replies = replies
         self._default_hosts = frozenset(default_hosts)
+        self._domain_key = lru_cache(maxsize=1024)(self._key_of_domain)
         self._access_log = access_log
 
     async def redirect(self, visit: Visit) -> Answer:
@@ -137,7 +138,7 @@ class Redirector:
             return self._replies.root(visit, domain)
         return self._replies.unknown(visit, domain)
 
-    def _domain_key(self, host: str) -> str | None:
+    def _key_of_domain(self, host: str) -> str | None:
         if host in self._default_hosts:
             return keys.DEFAULT_DOMAIN
         return keys.domain(host) if _HOST.match(host) else None

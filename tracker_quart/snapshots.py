@@ -95,14 +95,14 @@ class Snapshots:
         entry = self._found.get(key)
         if entry is None:
             entry = self._unknown.get(key)
-            if entry is None or not self._is_fresh(entry):
-                return None
-        elif not self._is_fresh(entry):
-            if not self._breaker.failing:
-                return None
-            self._stale.inc()
+        if entry is None:
+            return None
+        if entry.epoch == self._epoch and self._clock() < entry.fresh_until:
+            self._hit.inc()
             return entry
-        self._hit.inc()
+        if entry.framed is None or not self._breaker.failing:
+            return None
+        self._stale.inc()
         return entry
 
     async def ask(self, key: str) -> Entry:
@@ -145,9 +145,6 @@ class Snapshots:
 
     def __len__(self) -> int:
         return len(self._found) + len(self._unknown)
-
-    def _is_fresh(self, entry: Entry) -> bool:
-        return entry.epoch == self._epoch and self._clock() < entry.fresh_until
 
     def _instead(self, key: str) -> Entry | None:
         """What is held, where Redis does not say."""
