@@ -1,5 +1,7 @@
 """Beside the queues: the books by the hour, the schedule, and alerts."""
 
+from datetime import timedelta
+
 from flask import Response, abort, make_response, redirect, render_template, url_for
 from flask_babel import gettext
 from redis import RedisError
@@ -17,17 +19,24 @@ from core.services.audit import names_of
 from core.services.books import last_records, read_books
 
 BOOKS_HOURS = 7 * 24
+_SHOWN = timedelta(hours=24)
 
 
 @blueprint.get("/books")
 @needs("queues.view")
 def books() -> str:
-    """The sum that must balance, for each hour of seven days."""
+    """The sum that must balance, for each hour of seven days; those before the last day are folded away where they
+    balance."""
+    now = moment()
     try:
-        found = read_books(db.session(), held().redis, now=moment(), hours=BOOKS_HOURS, fresh_answers=True)
+        found = read_books(db.session(), held().redis, now=now, hours=BOOKS_HOURS, fresh_answers=True)
     except RedisError:
         found = None
-    return render_template("queues/books.html", books=found, records=last_records(db.session()))
+    hours = () if found is None else found.hours
+    earlier = [hour for hour in hours if hour.start < now - _SHOWN and hour.state == "balanced"]
+    shown = [hour for hour in hours if hour not in earlier]
+    records = last_records(db.session())
+    return render_template("queues/books.html", books=found, shown=shown, earlier=earlier, records=records)
 
 
 @blueprint.get("/schedule")

@@ -108,6 +108,22 @@ def test_it_says_that_a_click_is_missing(sit_down: Sit, db: Session, valkey: red
     assert "2 missing" in books
 
 
+def test_it_folds_away_what_balanced_before_the_last_day(sit_down: Sit, db: Session) -> None:
+    hours = {hours: MORNING - timedelta(hours=hours) for hours in (5, 30, 40)}
+    numbers = {5: 1111, 30: 2222, 40: 3333}
+    for back, hour in hours.items():
+        found = numbers[back]
+        db.execute(
+            insert(Books).values(
+                hour=hour, shard=0, stored=found - (back == 40), accepted=found, answered=found
+            )
+        )
+    db.commit()
+    shown, _, folded = sit_down().get("/queues/books").text.partition('<details class="q-silent"')
+    assert "1,111" in shown and "3,333" in shown and "2,222" not in shown
+    assert "1 earlier hour, balanced" in folded and "2,222" in folded
+
+
 def test_it_groups_failures_and_opens_one(sit_down: Sit, bury: Bury) -> None:
     bury("track", click(link_id=9), click(link_id=9), error=ValueError("query too long"))
     bury("system", task("export"))
