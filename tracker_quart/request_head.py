@@ -137,6 +137,9 @@ class _Fields(dict[bytes, tuple[str, str]]):
     def __missing__(self, line: bytes) -> tuple[str, str]:
         if line[:16].lower() == b"x-forwarded-for:":  # another one for each visitor
             value = line[16:].strip(b" \t")
+            text = value.decode("latin-1")
+            if text.isascii() and text.isprintable() and len(text) <= _LONGEST_REMEMBERED:  # as nearly always
+                return "x-forwarded-for", text
             return _NOT_PLAIN if value.translate(None, _IN_VALUES) else field_of(b"x-forwarded-for", value)
         name, colon, value = line.partition(b":")
         if not (name and colon) or name.translate(None, _IN_NAMES) or value.translate(None, _IN_VALUES):

@@ -105,6 +105,19 @@ class Snapshots:
         self._stale.inc()
         return entry
 
+    def are_held(self, domain: Entry, link: Entry) -> bool:
+        """True while both, found before, may be used as `held` would give them."""
+        now, epoch = self._clock(), self._epoch
+        if (
+            link.epoch == epoch
+            and domain.epoch == epoch
+            and now < link.fresh_until
+            and now < domain.fresh_until
+        ):
+            self._hit.inc(2)
+            return True
+        return False
+
     async def ask(self, key: str) -> Entry:
         """What Redis says, or what is held when it does not say in time. Raises Unavailable."""
         future: asyncio.Future[Entry | None] = asyncio.get_running_loop().create_future()
@@ -224,7 +237,8 @@ class Snapshots:
 
 
 class _Shelf:
-    """A bounded dictionary that forgets what was not used for longest."""
+    """A bounded dictionary that forgets what was not used for longest. What it forgets is not fresh any more, whoever
+    has it: nobody could be told of its changes."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
@@ -240,13 +254,16 @@ class _Shelf:
         return self._entries.get(key)
 
     def put(self, key: str, entry: Entry) -> None:
+        self.drop(key)
         self._entries[key] = entry
-        self._entries.move_to_end(key)
         if len(self._entries) > self._limit:
-            self._entries.popitem(last=False)
+            _, forgotten = self._entries.popitem(last=False)
+            forgotten.fresh_until = 0.0
 
     def drop(self, key: str) -> None:
-        self._entries.pop(key, None)
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            entry.fresh_until = 0.0
 
     def __len__(self) -> int:
         return len(self._entries)

@@ -243,3 +243,27 @@ async def test_it_reads_from_redis(publisher: Publisher, redis_url: str) -> None
     finally:
         pipeline.close()
         await client.aclose()
+
+
+async def test_it_says_whether_entries_found_before_may_still_be_used(world: World) -> None:
+    world.held |= {A: framed(1), B: framed(2), C: framed(3)}
+    snapshots = world.snapshots(limit=2)
+    first, second = await snapshots.ask(A), await snapshots.ask(B)
+    assert snapshots.are_held(first, second)
+    snapshots.mark_stale(B)
+    assert not snapshots.are_held(first, second) and not snapshots.are_held(second, first)
+    second = await snapshots.ask(B)
+    assert snapshots.are_held(first, second)
+    await snapshots.ask(C)  # pushes A out: nobody could say any more that it was changed
+    assert not snapshots.are_held(first, second)
+    third = await snapshots.ask(C)
+    world.held.pop(C)
+    snapshots.mark_stale(C)
+    await snapshots.ask(C)
+    assert not snapshots.are_held(second, third)
+    second = await snapshots.ask(B)
+    snapshots.mark_all_stale()
+    assert not snapshots.are_held(second, second)
+    second = await snapshots.ask(B)
+    world.now += FRESH_S
+    assert not snapshots.are_held(second, second)
