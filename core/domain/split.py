@@ -5,6 +5,7 @@ weight changes, only visitors who go to the variant that grew, or leave the one 
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 from hashlib import blake2b
 from math import log
 from typing import Generic, TypeVar
@@ -19,18 +20,18 @@ _HIGHEST = float("inf")
 
 
 class Split(Generic[T]):
-    """Variants of a link, compiled, each with what it leads to. `key` (at most 64 bytes) lasts as long as the split:
-    without it nobody can find a visitor's address again, and with it a visitor keeps the variant. Nothing that `choose`
-    computes is to be kept."""
+    """Variants of a link, compiled, each with what it leads to. `key` is secret and lasts as long as the split: without
+    it nobody can find a visitor's address again, and with it a visitor keeps the variant. Nothing that `choose`
+    computes is to be kept. (BLAKE2 takes a key before its text as safely as HMAC does, in half the time.)"""
 
     def __init__(self, variants: Iterable[tuple[Variant, T]], *, link_id: int, key: bytes) -> None:
-        self._keyed = blake2b(b"%d|" % link_id, digest_size=8, key=key)
+        self._keyed = blake2b(b"%b|%d|" % (key, link_id), digest_size=8)
         self._ends = tuple((end, _factor(variant.id), -1.0 / variant.weight) for variant, end in variants)
 
     def choose(self, ip: str, user_agent: str) -> T:
         """What the variant of this visitor leads to. About 1 us, and 0.2 us more for each variant."""
         keyed = self._keyed.copy()
-        keyed.update(f"{ip}|{user_agent}".encode("utf-8", "replace"))
+        keyed.update(_agent(user_agent) + ip.encode("utf-8", "replace"))
         visitor = int.from_bytes(keyed.digest(), "big")
         best, lowest = self._ends[0][0], _HIGHEST
         for end, factor, share in self._ends:
@@ -38,6 +39,12 @@ class Split(Generic[T]):
             if score < lowest:
                 best, lowest = end, score
         return best
+
+
+@lru_cache(maxsize=2048)
+def _agent(user_agent: str) -> bytes:
+    """Sixteen bytes in place of a text that is long and comes again and again. At most 8 MB of texts are remembered."""
+    return blake2b(user_agent.encode("utf-8", "replace"), digest_size=16).digest()
 
 
 def _factor(variant_id: int) -> int:

@@ -45,7 +45,11 @@ class Plan:
 
     def lead(self, facts: Facts) -> Decision:
         """What `decide` comes to for a link that has nothing else that could decide."""
-        return self.by_rule(facts) or self.by_split(facts) or self._destination
+        led = self.by_rule(facts)
+        if led is not None:
+            return led
+        split, asked = self._split, facts.asked
+        return self._destination if split is None else split.choose(asked.ip, asked.user_agent)
 
     def by_rule(self, facts: Facts) -> Decision | None:
         """Where the first rule that matches leads."""

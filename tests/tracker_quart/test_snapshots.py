@@ -194,7 +194,6 @@ def _variants(weight: int = 1, id: int = 1) -> tuple[Variant, ...]:
         _odd(url="https://a.example/\u4f8b", state="paused"),
         _odd(split=_variants(weight=0)),
         _odd(split=_variants(id=-1)),
-        _odd(split=_variants(), split_key=b"k" * 65),
         _odd(rules=(Rule(id=1, split=_variants(weight=0)),)),
     ],
 )
