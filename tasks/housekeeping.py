@@ -35,12 +35,13 @@ def republish_when_missing(context: Context, now: datetime) -> str:
 
 def copy_books(context: Context, now: datetime) -> str:
     """Copy the clicks accepted, answered and set aside by hour from Redis to the books."""
-    hours = books.copy_books(context.engine, context.redis, now=now)
+    hours = books.copy_books(context.engine, context.redis)
     return f"{hours} hours" if hours else "none yet"
 
 
 def reconcile(context: Context, now: datetime) -> str:
-    """Judge the books and put on record how they stand."""
+    """Judge the books and put on record how they stand; hours long past leave Redis."""
+    books.forget_hours(context.engine, context.redis, now=now)
     with Session(context.engine) as session:
         found = books.read_books(session, context.redis, now=now, hours=books.DAYS * 24, fresh_answers=True)
         books.put_on_record(session, found, now=now)

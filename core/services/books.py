@@ -70,30 +70,54 @@ def read_books(
     return close(counted, waiting=length - running + held_back, running=running, now=now)
 
 
-def copy_books(engine: Engine, redis: "Redis", *, now: datetime) -> int:
+def copy_books(engine: Engine, redis: "Redis") -> int:
     """Copy the clicks accepted, answered and set aside by hour from Redis to PostgreSQL. Returns the number of hours.
 
-    Accepted and answered only rise, so a lower number (Redis was emptied) never replaces a higher. Hours long past
-    leave Redis once they stay as they are: a spool that was found late, or a tracker whose clock is wrong, adds to one
-    for as long as it has clicks. Raises RedisError, SQLAlchemyError."""
+    Accepted and answered only rise, so a lower number (Redis was emptied) never replaces a higher. Raises RedisError,
+    SQLAlchemyError."""
+    return len({_hour(field) for _, field in _copy(engine, redis)})
+
+
+def forget_hours(engine: Engine, redis: "Redis", *, now: datetime) -> int:
+    """Take hours long past out of Redis, after the books have them. Returns how many counts went.
+
+    To be called once a day and not more often: a spool that was found late, or a tracker whose clock is wrong, adds to
+    an hour for as long as it has clicks, and what comes after this is counted from nothing. Raises as `copy_books`."""
+    before = now - timedelta(days=DAYS)
+    forget = redis.register_script(_FORGET)
+    gone = 0
+    for (name, field), count in _copy(engine, redis).items():
+        if _hour(field) < before:
+            gone += int(forget(keys=[name], args=[field, count]))
+    return gone
+
+
+def _copy(engine: Engine, redis: "Redis") -> dict[tuple[str, bytes], bytes]:
+    """Copy the counts; the fields of Redis' hashes that were copied, with what they said."""
     index_letters(redis, "track")
-    accepted: Any = redis.hgetall(keys.ACCEPTED)
-    dead: Any = redis.hgetall(keys.DEAD_CLICKS)
+    found: dict[str, Any] = {
+        name: redis.hgetall(name) for name in (keys.ACCEPTED, keys.ANSWERED, keys.DEAD_CLICKS)
+    }
+    dead = found[keys.DEAD_CLICKS]
     counts: dict[datetime, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_RISING, 0))
-    for name, clicks in accepted.items():
+    for name, clicks in found[keys.ACCEPTED].items():
         counts[_instant(name)]["accepted"] = int(clicks)
-    for name, clicks in _answered(redis).items():
-        counts[_instant(name)]["answered"] = clicks
-    changed: set[datetime] = set()
+    for name, clicks in found[keys.ANSWERED].items():  # of each tracker process its own
+        counts[_instant(keys.hour_answered(name))]["answered"] += int(clicks)
     with engine.begin() as connection:
         if counts:
             rows = [{"hour": hour, "shard": 0, **counts[hour]} for hour in sorted(counts)]
-            changed |= set(connection.scalars(_raise_counts(rows).returning(BooksRow.hour)))
+            connection.execute(_raise_counts(rows))
         if dead:
             rows = [{"hour": _instant(name), "shard": 0, "dead": int(dead[name])} for name in sorted(dead)]
-            changed |= set(connection.scalars(_set_dead(rows).returning(BooksRow.hour)))
-    _forget(redis, before=now - timedelta(days=DAYS), but=changed)
-    return len(counts)
+            connection.execute(_set_dead(rows))
+    return {(name, field): count for name, counted in found.items() for field, count in counted.items()}
+
+
+_FORGET = (
+    "return redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] and redis.call('HDEL', KEYS[1], ARGV[1]) or 0"
+)
+"""Only what stays as it was copied: a click may have come meanwhile."""
 
 
 def put_on_record(session: Session, books: Books, *, now: datetime) -> None:
@@ -135,14 +159,6 @@ def _set_dead(rows: Sequence[Mapping[str, Any]]) -> Any:
     )
 
 
-def _forget(redis: "Redis", *, before: datetime, but: set[datetime]) -> None:
-    for name in (keys.ACCEPTED, keys.ANSWERED, keys.DEAD_CLICKS):
-        held: Any = redis.hkeys(name)
-        hours = {field: _instant(field.partition(b":")[0]) for field in held}
-        if old := [field for field, hour in hours.items() if hour < before and hour not in but]:
-            redis.hdel(name, *old)
-
-
 def _rows(session: Session, since: datetime) -> dict[datetime, Counts]:
     sums = [func.sum(column) for column in _COLUMNS]
     found = session.execute(
@@ -171,6 +187,11 @@ def _running(redis: "Redis") -> int:
 def _starts(now: datetime, hours: int) -> list[datetime]:
     this = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     return [this - _HOUR * back for back in range(hours)]
+
+
+def _hour(field: bytes) -> datetime:
+    """Of a count, whether it is one for all trackers or one of them."""
+    return _instant(field.partition(b":")[0])
 
 
 def _instant(name: bytes | str) -> datetime:

@@ -64,9 +64,9 @@ def test_it_counts_clicks_held_by_a_pause_as_waiting(db: Session, valkey: redis.
 def test_a_letter_that_was_put_back_waits_again(db: Session, valkey: redis.Redis, bury: Bury) -> None:
     accept(valkey, 1)
     ids = bury("track", click(at=NOW))
-    books.copy_books(db.get_bind(), valkey, now=NOW)  # type: ignore[arg-type]
+    books.copy_books(db.get_bind(), valkey)  # type: ignore[arg-type]
     retry_letters(db, valkey, queue="track", ids=ids, actor=COMMAND, now=NOW)
-    books.copy_books(db.get_bind(), valkey, now=NOW)  # type: ignore[arg-type]
+    books.copy_books(db.get_bind(), valkey)  # type: ignore[arg-type]
     found = books.read_books(db, valkey, now=NOW, hours=24)
     assert (found.state, found.total.dead, found.waiting) == ("balanced", 0, 1)
 
@@ -76,9 +76,9 @@ def test_it_keeps_dead_clicks_when_redis_was_emptied(
 ) -> None:
     accept(valkey, 1)
     bury("track", click(at=NOW))
-    assert books.copy_books(engine, valkey, now=NOW) == 1
+    assert books.copy_books(engine, valkey) == 1
     valkey.flushdb()
-    books.copy_books(engine, valkey, now=NOW)
+    books.copy_books(engine, valkey)
     found = books.read_books(db, valkey, now=NOW, hours=24)
     assert (found.state, found.total.dead, found.total.accepted) == ("balanced", 1, 1)
 
