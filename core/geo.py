@@ -36,12 +36,14 @@ class Countries:
 
     def of(self, ip: str) -> str:
         """The ISO code of an address's country, "BR"; "" where it is not known."""
-        if self._reader is None or not ip:
+        reader = self._reader
+        if reader is None:
             return ""
         try:
-            return _code(self._reader.get(ip))
+            found = reader.get(ip)
         except (ValueError, maxminddb.InvalidDatabaseError):
             return ""
+        return "" if found is None else _code(found)
 
 
 def _code(found: Any) -> str:

@@ -190,8 +190,16 @@ class _Countries(_Part):
 
 
 class _Addresses(_Part):
+    def __init__(self, tests: Iterable[tuple[int, Test]]) -> None:
+        super().__init__(tests)
+        (bit, self._first), *others = self._tests
+        self._without = 0 if others else ~bit  # one condition alone is asked without a loop
+
     def left(self, facts: Facts) -> int:
-        return self._left(facts.asked.address or _NOWHERE)
+        address = facts.asked.address or _NOWHERE
+        if self._without:
+            return -1 if self._first(address) else self._without
+        return self._left(address)
 
 
 _NOWHERE = (0, 0)
