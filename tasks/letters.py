@@ -8,9 +8,9 @@ import uuid
 
 import msgspec
 
-from core.contracts import click_event
+from core.contracts import click_event, keys
 from core.contracts.task_message import TaskMessage
-from tasks.streams import Lot, field_of
+from tasks.streams import Lot
 
 POISON, NEWER, UNKNOWN, FAILED, DEADLY = "poison", "newer", "unknown", "failed", "deadly"
 """Reasons: bytes that are no message; written by a newer release; no such task; error after its last attempt (a batch:
@@ -36,7 +36,7 @@ def dead_letter(
     entry = lot.ids[place]
     payload = lot.payloads[place]
     letter: dict[str, bytes | str | int] = {
-        field_of(lot.queue).decode(): payload,
+        keys.field_of(lot.queue).decode(): payload,
         "reason": reason,
         "entry": entry,
         "deliveries": lot.deliveries + 1,

@@ -74,11 +74,6 @@ def make_client(redis_url: str, *, connections: int = 50) -> "redis.Redis":
     return client
 
 
-def field_of(queue: str) -> bytes:
-    """The one field of a queue's entries: a click on `track`, a task message elsewhere."""
-    return keys.CLICK_FIELD if queue == "track" else keys.TASK_FIELD
-
-
 class StreamStorage(BaseStorage):  # type: ignore[misc]
     """At least once: everything that was added is delivered until it was acknowledged, retried or buried.
 
@@ -132,7 +127,7 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
         """Add messages to a queue, in one round trip."""
         pipeline = self.client.pipeline(transaction=False)
         for message in messages:
-            pipeline.xadd(keys.stream(queue), {field_of(queue): message})
+            pipeline.xadd(keys.stream(queue), {keys.field_of(queue): message})
         pipeline.execute()
 
     def take(
@@ -279,7 +274,7 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
     def move_due(self, queue: str, *, now_ms: int, most: int = 1000) -> int:
         """Put messages whose time has come into their queue. Returns how many."""
         names = [keys.later(queue), keys.stream(queue)]
-        return int(self._scripts["move_due"](keys=names, args=[now_ms, most, field_of(queue)]))
+        return int(self._scripts["move_due"](keys=names, args=[now_ms, most, keys.field_of(queue)]))
 
     def paused(self) -> frozenset[str]:
         """Names of the queues that are paused."""
@@ -313,7 +308,7 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
         return len(silent)
 
     def _hold(self, queue: str, consumer: str, entries: list[Any], deliveries: int) -> Lot:
-        field = field_of(queue)
+        field = keys.field_of(queue)
         payloads: list[bytes] = []
         malformed: set[int] = set()
         for place, (_, pairs) in enumerate(entries):

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from flask_babel import gettext, ngettext
 from redis import Redis, RedisError
 
 from core.contracts import keys
+from core.services.queues.states import age_s
 
 LATE_S = 10
 """Clicks that are younger than this are simply on their way."""
@@ -35,7 +35,7 @@ def read_freshness(redis: "Redis", *, now: datetime) -> Freshness:
             "away", gettext("Freshness not known"), gettext("The queue does not answer. No click is lost.")
         )
     waiting += held_back  # while the queue is paused
-    late = max(_age_s(oldest, now=now), _age_s(oldest_held, now=now))
+    late = int(max(age_s(oldest, now), age_s(oldest_held, now)))
     if not waiting or late < LATE_S:
         return Freshness("", gettext("Reports up to date"), gettext("Every click so far is in the reports."))
     detail = ngettext("%(num)s click waits. None is lost.", "%(num)s clicks wait. None is lost.", waiting)
@@ -48,11 +48,3 @@ def signed_out() -> Freshness:
     """In place of an answer to a page whose session has ended."""
     detail = gettext("Save as usual: you sign in again, and what you typed is kept.")
     return Freshness("away", gettext("Signed out"), detail)
-
-
-def _age_s(entries: Any, *, now: datetime) -> int:
-    if not entries:
-        return 0
-    entry_id = entries[0][0]
-    text = entry_id.decode() if isinstance(entry_id, bytes) else str(entry_id)
-    return max(0, int(now.timestamp() - int(text.partition("-")[0]) / 1000))

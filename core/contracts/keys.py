@@ -90,6 +90,11 @@ def hour_answered(field: bytes) -> str:
     return field.partition(b":")[0].decode("ascii")
 
 
+def field_of(queue: str) -> bytes:
+    """The one field of a queue's entries: a click on `track`, a task message elsewhere."""
+    return CLICK_FIELD if queue == "track" else TASK_FIELD
+
+
 def later(queue: str) -> str:
     """Sorted set of messages of a queue that wait for their time: due in ms -> message."""
     return f"{{rastro}}:later:{queue}"

@@ -49,7 +49,7 @@ def read_books(
     pipe.xlen(keys.held("track"))
     accepted, length, held_back = pipe.execute()
     running = _running(redis)
-    answered = _answered(redis) if fresh_answers else {}
+    answered = _answered(redis.hgetall(keys.ANSWERED)) if fresh_answers else {}
     index_letters(redis, "track")
     dead: Any = redis.hmget(keys.DEAD_CLICKS, names)
     rows = _rows(session, starts[-1])
@@ -102,8 +102,8 @@ def _copy(engine: Engine, redis: "Redis") -> dict[tuple[str, bytes], bytes]:
     counts: dict[datetime, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_RISING, 0))
     for name, clicks in found[keys.ACCEPTED].items():
         counts[_instant(name)]["accepted"] = int(clicks)
-    for name, clicks in found[keys.ANSWERED].items():  # of each tracker process its own
-        counts[_instant(keys.hour_answered(name))]["answered"] += int(clicks)
+    for hour, clicks in _answered(found[keys.ANSWERED]).items():
+        counts[_instant(hour)]["answered"] = clicks
     with engine.begin() as connection:
         if counts:
             rows = [{"hour": hour, "shard": 0, **counts[hour]} for hour in sorted(counts)]
@@ -167,9 +167,8 @@ def _rows(session: Session, since: datetime) -> dict[datetime, Counts]:
     return {hour: Counts(*map(int, counts)) for hour, *counts in found}
 
 
-def _answered(redis: "Redis") -> Mapping[str, int]:
-    """Clicks answered by hour, of all tracker processes together."""
-    told: Any = redis.hgetall(keys.ANSWERED)
+def _answered(told: Any) -> Mapping[str, int]:
+    """Clicks answered by hour, of all tracker processes together, from what each has told."""
     hours: dict[str, int] = defaultdict(int)
     for field, clicks in told.items():
         hours[keys.hour_answered(field)] += int(clicks)
@@ -191,7 +190,7 @@ def _starts(now: datetime, hours: int) -> list[datetime]:
 
 def _hour(field: bytes) -> datetime:
     """Of a count, whether it is one for all trackers or one of them."""
-    return _instant(field.partition(b":")[0])
+    return _instant(keys.hour_answered(field))
 
 
 def _instant(name: bytes | str) -> datetime:

@@ -108,7 +108,7 @@ def letters(valkey: "redis.Redis") -> Counter[Letter]:
     """The dead letters of all queues."""
     dead: Counter[Letter] = Counter()
     for queue in keys.QUEUES:
-        field = keys.CLICK_FIELD if queue == "track" else keys.TASK_FIELD
+        field = keys.field_of(queue)
         for _, letter in valkey.xrange(keys.dead(queue)):
             if letter[b"reason"] == b"failed":
                 assert letter[b"attempts"] == b"%d" % TRIES, letter

@@ -164,11 +164,10 @@ def _settle(
     script = redis.register_script(_script())
     dead, _, *rest = index_keys(queue)
     names = [dead, keys.stream(queue), *rest]
-    field = keys.CLICK_FIELD if queue == "track" else keys.TASK_FIELD
     done: list[str] = []
     for start in range(0, len(ids), _AT_ONCE):
         part = ids[start : start + _AT_ONCE]
-        answer: Any = script(keys=names, args=[mode, field, keys.TRIAL_TTL_S, *part])
+        answer: Any = script(keys=names, args=[mode, keys.field_of(queue), keys.TRIAL_TTL_S, *part])
         done += [one.decode() for one in answer]
     return done
 

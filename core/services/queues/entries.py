@@ -220,6 +220,5 @@ def _dead(redis: "Redis", queue: str, size: int) -> Iterable[list[Row]]:
 
 
 def _row(queue: str, entry: bytes, fields: Mapping[bytes, bytes] | None) -> Row:
-    field = keys.CLICK_FIELD if queue == "track" else keys.TASK_FIELD
-    payload = (fields or {}).get(field, b"")
+    payload = (fields or {}).get(keys.field_of(queue), b"")
     return Row(queue, entry.decode(), read_payload(queue, payload), moment_of(entry_ms(entry)))

@@ -181,7 +181,7 @@ def letter_of(queue: str, entry: bytes, fields: Mapping[bytes, bytes]) -> Letter
     def text(name: bytes) -> str:
         return fields.get(name, b"").decode("utf-8", "replace")
 
-    payload = fields.get(keys.CLICK_FIELD if queue == "track" else keys.TASK_FIELD, b"")
+    payload = fields.get(keys.field_of(queue), b"")
     reason = text(b"reason") or "unknown"
     return Letter(
         queue=queue,
