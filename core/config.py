@@ -50,6 +50,7 @@ class Settings:
     worker_processes: int
     worker_threads: int
     worker_lease: int
+    rollup_shards: int
     manager_threads: int
     manager_processes: int
     log_level: str
@@ -90,6 +91,7 @@ class Settings:
             worker_processes=env.integer("WORKER_PROCESSES", 1, 1, 64),
             worker_threads=env.integer("WORKER_THREADS", 1, 1, 64),
             worker_lease=env.integer("WORKER_LEASE", 15, 1, 3600),
+            rollup_shards=env.integer("ROLLUP_SHARDS", 4, 1, 16),
             manager_threads=env.integer("MANAGER_THREADS", 8, 1, 128),
             manager_processes=env.integer("MANAGER_PROCESSES", 1, 1, 64),
             log_level=env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),

@@ -9,6 +9,8 @@ from core.observe import logger
 
 log = logger(__name__)
 
+_ALL_BITS = 128
+
 
 class Countries:
     """Looks countries up in a file that may be replaced at any time; one look-up costs about 1 us."""
@@ -18,21 +20,23 @@ class Countries:
         self._reader: maxminddb.Reader | None = None
         self._opened: tuple[int, int] | None = None
 
-    def refresh(self) -> None:
-        """Open the file when it is new or changed. One that can not be read is logged, and the last good one stays."""
+    def refresh(self) -> bool:
+        """Open the file when it is new or changed, and say whether it was. One that can not be read is logged, and the
+        last good one stays."""
         if self._path is None:
-            return
+            return False
         try:
             stat = self._path.stat()
             seen = (stat.st_mtime_ns, stat.st_size)
             if seen == self._opened:
-                return
+                return False
             self._opened = seen
             self._reader = maxminddb.open_database(self._path, maxminddb.MODE_MMAP_EXT)
         except (OSError, ValueError, maxminddb.InvalidDatabaseError) as error:
             log.warning("geo.unreadable", file=str(self._path), reason=str(error))
-            return
+            return False
         log.info("geo.opened", file=str(self._path), built=self._reader.metadata().build_epoch)
+        return True
 
     def of(self, ip: str) -> str:
         """The ISO code of an address's country, "BR"; "" where it is not known."""
@@ -40,10 +44,21 @@ class Countries:
         if reader is None:
             return ""
         try:
-            found = reader.get(ip)
+            return _code(reader.get(ip))
         except (ValueError, maxminddb.InvalidDatabaseError):
             return ""
-        return "" if found is None else _code(found)
+
+    def with_length(self, ip: str) -> tuple[str, int]:
+        """As `of`, and how many leading bits the address shares with all others of which the same was said; all of them
+        where that is not known."""
+        reader = self._reader
+        if reader is None:
+            return "", _ALL_BITS
+        try:
+            found, bits = reader.get_with_prefix_len(ip)
+        except (ValueError, maxminddb.InvalidDatabaseError):
+            return "", _ALL_BITS
+        return _code(found), bits
 
 
 def _code(found: Any) -> str:

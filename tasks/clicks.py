@@ -41,7 +41,7 @@ def make_handler(
     anything else, having stored nothing.
     """
     zone = settings.tz_default
-    store = ClickStore(engine, zone=zone, owner=process_name)
+    store = ClickStore(engine, zone=zone, owner=process_name, shards=settings.rollup_shards)
     countries = Countries(settings.geoip_mmdb)
     enricher = Enricher(
         zone=zone,

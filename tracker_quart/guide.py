@@ -1,6 +1,5 @@
 """Leads the visitor of a link: the decision, the address with everything in it, the click, and the answer."""
 
-from collections.abc import Callable
 from functools import partial
 
 from core.contracts import click_event
@@ -12,7 +11,7 @@ from core.domain.bots import door_verdict
 from core.domain.decide import Targeted, decide
 from core.domain.decision import UNKNOWN, Decision
 from core.domain.destination import Resolved, is_plain, resolve, source_of
-from core.domain.facts import Facts
+from core.domain.facts import CountryOf, Facts
 from core.domain.ranges import Ranges
 from tracker_quart.answers import Answer, lasting_redirect, redirect_to
 from tracker_quart.app_page import AppPage
@@ -28,7 +27,7 @@ from tracker_quart.visit import Visit
 
 
 class Guide:
-    """`country_of` gives an address's ISO code, and is asked only where a rule or a destination wants to know;
+    """`country_of` is asked only where a rule or a destination wants to know;
     `robot_networks` are the operator's ranges of robots."""
 
     def __init__(
@@ -36,7 +35,7 @@ class Guide:
         *,
         replies: Replies,
         ids: ClickIds,
-        country_of: Callable[[str], str],
+        country_of: CountryOf,
         robot_networks: Ranges | None,
     ) -> None:
         self._replies = replies

@@ -1,12 +1,12 @@
 """What macros in a destination stand for, for one click. Each value is made when the destination asks for it."""
 
-from collections.abc import Callable
 from uuid import UUID
 
 from core.contracts.click_event import unix_ms
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
 from core.domain.destination import CLICK_ID_MACROS
+from core.domain.facts import CountryOf
 from core.domain.languages import first_language
 from tracker_quart.visit import Visit, slug_of
 
@@ -22,7 +22,7 @@ class MacroValues:
         link: LinkSnapshot,
         click_id: bytes,
         source: str,
-        country_of: Callable[[str], str],
+        country_of: CountryOf,
     ) -> None:
         self._visit = visit
         self._domain = domain
@@ -48,7 +48,7 @@ class MacroValues:
             case "source":
                 return self._source
             case "country":
-                return self._country_of(self._visit.ip) if self._visit.ip else ""
+                return self._country_of(self._visit.ip, self._visit.address)
             case "language":
                 return first_language(self._visit.language)
             case "referrer":

@@ -84,15 +84,16 @@ class BatchResult:
 class ClickStore:
     """What one worker thread keeps between batches: ids of texts, known partitions, its shard of the rollups.
 
-    `zone` is the organisation's: its days decide what is unique. `owner` is unique among all threads of all processes.
+    `zone` is the organisation's: its days decide what is unique. `owner` is unique among all threads of all processes;
+    `shards` as for ShardLease.
     """
 
-    def __init__(self, engine: Engine, *, zone: ZoneInfo, owner: str) -> None:
+    def __init__(self, engine: Engine, *, zone: ZoneInfo, owner: str, shards: int) -> None:
         self.engine = engine
         self.zone = zone
         self.dictionaries = DictionaryIds(engine)
         self.partitions = KnownPartitions(engine)
-        self.lease = ShardLease(engine, owner=owner)
+        self.lease = ShardLease(engine, owner=owner, shards=shards)
 
 
 def store_batch(store: ClickStore, clicks: Sequence[PreparedClick], *, now: datetime) -> BatchResult:

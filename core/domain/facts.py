@@ -1,7 +1,8 @@
-"""What rules may ask about a visit. Each fact is computed when a rule first asks for it, and never twice."""
+"""What rules may ask about a visit. A fact is found out when a rule asks for it."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from functools import lru_cache
+from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 import msgspec
@@ -27,51 +28,47 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     language: str
 
 
-class Facts(msgspec.Struct, gc=False):
+CountryOf = Callable[[str, Number | None], str]
+"""Looks an address up, given as text and as a number where it is one: its ISO code, "BR"; "" where it is not known."""
+
+
+class Facts(msgspec.Struct, frozen=True, gc=False):
     """One visit as rules see it. `now_ms` is the click's time in ms since 1970; `door_bot` the reason to take the
     visitor for a robot ("" for a person); `returning` says who was here before, where `Plan.asks_returning`;
-    `country_of` looks an address up ("" where it is not known).
+    `country_of` is asked where a rule wants to know.
 
-    Plain properties, not cached ones: those take a lock on Python 3.11, which costs more than most facts."""
+    Nothing is kept here of what a fact costs to find out: the readers remember it for other visitors too."""
 
     now_ms: int
     asked: Asked
     door_bot: str = ""
     returning: bool = False
-    country_of: Callable[[str], str] = lambda ip: ""
-    _agent: Any = None
-    _referrer_host: str | None = None
-    _parameters: dict[str, list[str]] | None = None
+    country_of: CountryOf = lambda ip, address: ""
 
     @property
     def agent(self) -> "Agent":
         """Browser, system and device. The parser is only loaded by a process that needs it (0.3 s, once)."""
-        if self._agent is None:
-            from core.domain.agents import read_agent
+        from core.domain.agents import read_agent
 
-            self._agent = read_agent(self.asked.user_agent)
-        return cast("Agent", self._agent)
+        return read_agent(self.asked.user_agent)
 
     @property
     def language(self) -> str:
         """The first language that the browser asks for, "pt-BR"."""
-        return first_language(self.asked.language)  # which remembers
+        return first_language(self.asked.language)
 
     @property
     def referrer_host(self) -> str:
         """The referring host, without `www.`; "" for a visitor who typed the address."""
-        if self._referrer_host is None:
-            self._referrer_host = referrer_host(self.asked.referrer, own_host=self.asked.host)
-        return self._referrer_host
+        return referrer_host(self.asked.referrer, own_host=self.asked.host)
 
     @property
     def parameters(self) -> dict[str, list[str]]:
         """The query's parameters, decoded, each with all its values."""
-        if self._parameters is None:
-            self._parameters = _parameters(self.asked.query)
-        return self._parameters
+        return _parameters(self.asked.query)
 
 
+@lru_cache(maxsize=16)  # the rules of one link ask for several of one visit
 def _parameters(query: str) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for part in query.split("&"):

@@ -5,9 +5,8 @@ a zone that this machine does not know) makes its rule match nobody: leading a v
 is worse than the link's own destination.
 """
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
-from itertools import count
 from typing import Any
 
 import msgspec
@@ -124,39 +123,63 @@ class _Part:
         return ~gone
 
 
+class _Memory:
+    """What pairs of texts leave of rules, for all parts together: each keeps its own, in a dictionary of dictionaries
+    (to make and hash a pair costs more than to look twice), and all forget everything once there is too much."""
+
+    def __init__(self) -> None:
+        self._filled: list[Known] = []
+        self._held = 0
+
+    def keep(self, known: "Known", first: str, second: str, left: int) -> None:
+        """Remember, unless the texts are long."""
+        if len(first) + len(second) > _LONGEST_REMEMBERED:
+            return
+        if self._held >= _REMEMBERED:
+            for one in self._filled:
+                one.clear()
+            self._filled.clear()
+            self._held = 0
+        if not known:
+            self._filled.append(known)
+        known.setdefault(first, {})[second] = left
+        self._held += 1
+
+
+Known = dict[str, dict[str, int]]
+_MEMORY = _Memory()
+_NOTHING: dict[str, int] = {}
+
+
 class _Repeated(_Part):
-    """Of facts that come again and again, with other visitors: what they leave is remembered, under a number of the
-    part's own, so that the memory holds on to no link that was edited or forgotten."""
+    """Of facts that come again and again, with other visitors: what they leave is remembered."""
 
     def __init__(self, tests: Iterable[tuple[int, Test]]) -> None:
         super().__init__(tests)
-        self._name = next(_NAMES)
+        self._known: Known = {}
 
-    def _found(self, key: Hashable, length: int, facts: Facts) -> int:
+    def _found(self, first: str, second: str, facts: Facts) -> int:
         left = self._left(facts)
-        if length <= _LONGEST_REMEMBERED:
-            if len(_LEFT) >= _REMEMBERED:
-                _LEFT.clear()
-            _LEFT[key] = left
+        _MEMORY.keep(self._known, first, second, left)
         return left
 
 
 class _Browsers(_Repeated):
     def left(self, facts: Facts) -> int:
-        agent, languages = facts.asked.user_agent, facts.asked.language
-        key = (self._name, agent, languages)
-        return _LEFT.get(key) or self._found(key, len(agent) + len(languages), facts)
+        asked = facts.asked
+        agent, language = asked.user_agent, asked.language
+        return self._known.get(agent, _NOTHING).get(language) or self._found(agent, language, facts)
 
 
 class _Origins(_Repeated):
-    """A query that there is is nearly always another one: ids of clicks stand in it."""
+    """A query that there is is nearly always another one: ids of clicks stand in it. Robots have many reasons."""
 
     def left(self, facts: Facts) -> int:
         asked = facts.asked
-        if asked.query:
+        if asked.query or facts.door_bot:
             return self._left(facts)
-        key = (self._name, asked.referrer, asked.host, facts.door_bot)
-        return _LEFT.get(key) or self._found(key, len(asked.referrer) + len(asked.host), facts)
+        host, referrer = asked.host, asked.referrer
+        return self._known.get(host, _NOTHING).get(referrer) or self._found(host, referrer, facts)
 
 
 class _Clock(_Part):
@@ -181,8 +204,8 @@ class _Countries(_Part):
         self._known: dict[str, int] = {}
 
     def left(self, facts: Facts) -> int:
-        ip = facts.asked.ip
-        country = facts.country_of(ip) if ip else ""
+        asked = facts.asked
+        country = facts.country_of(asked.ip, asked.address)
         left = self._known.get(country)
         if left is None:
             left = self._known[country] = self._left(country)
@@ -190,21 +213,15 @@ class _Countries(_Part):
 
 
 class _Addresses(_Part):
-    def __init__(self, tests: Iterable[tuple[int, Test]]) -> None:
-        super().__init__(tests)
-        (bit, self._first), *others = self._tests
-        self._without = 0 if others else ~bit  # one condition alone is asked without a loop
-
     def left(self, facts: Facts) -> int:
-        address = facts.asked.address or _NOWHERE
-        if self._without:
-            return -1 if self._first(address) else self._without
-        return self._left(address)
+        address, gone = facts.asked.address or _NOWHERE, 0
+        for bit, test in self._tests:
+            if not test(address):
+                gone |= bit
+        return ~gone
 
 
 _NOWHERE = (0, 0)
-_LEFT: dict[Hashable, int] = {}
-_NAMES = count()
 
 
 def _parts_of(rules: Iterable[_Compiled]) -> Iterable[_Part]:
@@ -307,12 +324,14 @@ def _within(start: int, end: int, minute: int, today: int, days: frozenset[int])
 
 def _ip(condition: Condition) -> Test:
     networks = [network_of(value) for value in condition.values]
-    ranges = [(net.version, int(net.network_address), int(net.broadcast_address)) for net in networks]
+    ranges: dict[int, list[tuple[int, int]]] = {4: [], 6: [], 0: []}
+    for net in networks:
+        ranges[net.version].append((int(net.network_address), int(net.broadcast_address)))
 
     def holds(address: Number) -> bool:
         family, number = address
-        for version, first, last in ranges:  # noqa: SIM110 (any() with a generator costs twice as much)
-            if first <= number <= last and family == version:
+        for first, last in ranges[family]:  # noqa: SIM110 (any() with a generator costs twice as much)
+            if first <= number <= last:
                 return True
         return False
 

@@ -78,7 +78,7 @@ def make_demo(
         made = _make_links(session, redis, number=links, days=days, now=now, rng=rng)
     if not made:
         return []
-    store = ClickStore(engine, zone=zone, owner=f"demo-{rng.getrandbits(32):08x}")
+    store = ClickStore(engine, zone=zone, owner=f"demo-{rng.getrandbits(32):08x}", shards=1)
     done = 0
     stream = _clicks(made, number=clicks, days=days, now=now, rng=rng)
     while batch := list(itertools.islice(stream, BATCH)):

@@ -4,6 +4,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from statistics import median, median_low
 
 import psycopg
@@ -44,13 +45,12 @@ def rate(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
     with clicks.workers(options.workers) as pids:
 
         def look() -> None:
-            used.append(_cpu(pids, clicks.stand))
+            _look(used, pids, clicks.stand)
             held.append(sum(memory_mb(pid) for pid in pids))
 
         ours = clicks.rate(number, at_begin=look, at_end=look)
         clicks.wait_until_stored()
-    timed = number * (BEGIN - END)
-    cpu = [(now - then) / timed * 1e6 for then, now in zip(*used, strict=True)]
+    cpu = _cost(used, number)
     who = "1 worker process" if options.workers == 1 else f"{options.workers} worker processes"
     print_table(
         f"Ingest: {number:,} clicks on {options.links:,} links",
@@ -76,19 +76,30 @@ def rate(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
 
 def processes(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
     """Two worker processes and six, in turn, on the same number of clicks."""
-    number = options.clicks or (30_000 if options.quick else 300_000)
-    rounds = options.rounds or (1 if options.quick else 3)
+    number = options.clicks or (30_000 if options.quick else 200_000)
+    rounds = options.rounds or (1 if options.quick else 5)
     rates: dict[int, list[float]] = {_FEW: [], _MANY: []}
+    costs: dict[int, list[tuple[float, float]]] = {_FEW: [], _MANY: []}
     for _ in range(rounds):
         for workers, found in rates.items():
             clicks.send(number)
-            with clicks.workers(workers):
-                found.append(clicks.rate(number))
+            with clicks.workers(workers) as pids:
+                used: list[tuple[float, float]] = []
+                look = partial(_look, used, pids, clicks.stand)
+                found.append(clicks.rate(number, at_begin=look, at_end=look))
                 clicks.wait_until_stored()
+            costs[workers].append(_cost(used, number))
     print_table(
         f"Worker processes on the same shards: {rounds} rounds of {number:,} clicks",
-        ("processes", "clicks/s, each round"),
-        [(str(workers), ", ".join(f"{one:,.0f}" for one in found)) for workers, found in rates.items()],
+        ("processes", "clicks/s, each round", "us of CPU a click, workers + PostgreSQL, each round"),
+        [
+            (
+                str(workers),
+                ", ".join(f"{one:,.0f}" for one in found),
+                ", ".join(f"{ours:.0f} + {postgres:.0f}" for ours, postgres in costs[workers]),
+            )
+            for workers, found in rates.items()
+        ],
     )
     ratio = median_low(many / few for few, many in zip(rates[_FEW], rates[_MANY], strict=True))
     return [
@@ -134,6 +145,17 @@ PARTS: dict[str, Callable[[Clicks, argparse.Namespace], list[Finding]]] = {
     "kill": redelivery.measure,
     "backlog": backlog.measure,
 }
+
+
+def _look(used: list[tuple[float, float]], workers: Sequence[int], stand: Stand) -> None:
+    used.append(_cpu(workers, stand))
+
+
+def _cost(used: Sequence[tuple[float, float]], number: int) -> tuple[float, float]:
+    """Microseconds a click, between two looks at the beginning and the end of the timed part."""
+    timed = number * (BEGIN - END)
+    ours, postgres = ((now - then) / timed * 1e6 for then, now in zip(*used, strict=True))
+    return ours, postgres
 
 
 def _cpu(workers: Sequence[int], stand: Stand) -> tuple[float, float]:

@@ -118,7 +118,7 @@ def test_it_asks_every_kind_of_condition_and_no_visitor_matches_but_the_last_rul
                 host=headers["host"],
                 language=headers["accept-language"],
             ),
-            country_of=lambda ip: "BR",
+            country_of=lambda ip, address: "BR",
         )
         choice = plan.by_rule(facts)
         met[choice.rule if choice else 0] += 1

@@ -1,24 +1,42 @@
-"""A writer of the smallest MMDB files: one network, one record. The format is MaxMind DB 2.0."""
+"""A writer of small MMDB files. The format is MaxMind DB 2.0."""
 
 import os
+from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any
 
 _TEXT, _MAP, _LIST = 2, 7, 11
 _UINT16, _UINT32, _UINT64 = 5, 6, 9
+_NOTHING, _RECORDS = -1, -2
+"""Sides of a node that lead to no node: to nothing; to the record that begins so many bytes before -2."""
 
 
 def write_mmdb(path: Path, network: IPv4Network | IPv6Network, record: dict[str, Any]) -> None:
     """Write (by rename) a file in which every address of an IPv4 `network` has `record`."""
-    depth = network.prefixlen
-    bits = [int(network.network_address) >> (31 - place) & 1 for place in range(depth)]
-    nothing, found = depth, depth + 16
-    tree = b""
-    for place, bit in enumerate(bits):
-        ahead = place + 1 if place + 1 < depth else found
-        pair = (ahead, nothing) if bit == 0 else (nothing, ahead)
-        tree += b"".join(side.to_bytes(3, "big") for side in pair)
+    write_countries(path, [(network, record)])
+
+
+def write_countries(path: Path, found: Iterable[tuple[IPv4Network | IPv6Network, dict[str, Any]]]) -> None:
+    """Write (by rename) a file in which every address of each IPv4 network has its record. No two may overlap."""
+    nodes: list[list[int]] = [[_NOTHING, _NOTHING]]
+    records: dict[bytes, int] = {}
+    size = 0
+    for network, record in found:
+        data = _encode(record)
+        if data not in records:
+            records[data], size = size, size + len(data)
+        bits = [int(network.network_address) >> (31 - place) & 1 for place in range(network.prefixlen)]
+        node = nodes[0]
+        for bit in bits[:-1]:
+            if node[bit] == _NOTHING:
+                node[bit] = len(nodes)
+                nodes.append([_NOTHING, _NOTHING])
+            node = nodes[node[bit]]
+        node[bits[-1]] = _RECORDS - records[data]
+    depth = len(nodes)
+    sides = (side for node in nodes for side in node)
+    tree = b"".join(_side(side, depth).to_bytes(3, "big") for side in sides)
     about = {
         "node_count": _encode(depth, _UINT32),
         "record_size": _encode(24, _UINT16),
@@ -32,8 +50,15 @@ def write_mmdb(path: Path, network: IPv4Network | IPv6Network, record: dict[str,
     }
     metadata = _head(_MAP, len(about)) + b"".join(_encode(name) + value for name, value in about.items())
     draft = path.with_suffix(f".{os.getpid()}")
-    draft.write_bytes(tree + bytes(16) + _encode(record) + b"\xab\xcd\xefMaxMind.com" + metadata)
+    draft.write_bytes(tree + bytes(16) + b"".join(records) + b"\xab\xcd\xefMaxMind.com" + metadata)
     draft.rename(path)
+
+
+def _side(side: int, depth: int) -> int:
+    """As it stands in the tree: a node's number; for nothing, how many nodes there are; from there on, records."""
+    if side == _NOTHING:
+        return depth
+    return side if side >= 0 else depth + 16 + _RECORDS - side
 
 
 def _encode(value: Any, number: int = _UINT32) -> bytes:

@@ -254,7 +254,8 @@ def test_it_knows_no_country_without_a_file() -> None:
     assert countries.of("203.0.113.9") == ""
 
 
-def test_it_takes_a_shard_of_its_own_for_each_thread(settings: Settings, engine: Engine) -> None:
+def test_it_takes_a_shard_of_its_own_for_each_thread(environment: dict[str, str], engine: Engine) -> None:
+    settings = Settings.from_env({**environment, "ROLLUP_SHARDS": "16"})
     for number in range(18):
         handler = make_handler(settings, engine, process_name=f"thread {number}", now=lambda: NOW)
         assert handler([encode(event(tail=number))]) == {}
@@ -267,6 +268,15 @@ def test_it_takes_a_shard_of_its_own_for_each_thread(settings: Settings, engine:
     handler = make_handler(settings, engine, process_name="next", now=lambda: NOW)
     handler([encode(event(tail=99))])
     assert rows(engine, "select owner from rollup_shards where shard = 9") == [("next",)]
+
+
+def test_it_writes_no_more_shards_than_it_is_told(environment: dict[str, str], engine: Engine) -> None:
+    settings = Settings.from_env({**environment, "ROLLUP_SHARDS": "2"})
+    for number in range(6):
+        handler = make_handler(settings, engine, process_name=f"thread {number}", now=lambda: NOW)
+        assert handler([encode(event(tail=number))]) == {}
+    assert rows(engine, "select distinct shard from rollup_totals order by shard") == [(0,), (1,)]
+    assert rows(engine, "select sum(clicks) from rollup_totals where link_id = 0") == [(6,)]
 
 
 def test_it_counts_days_in_the_zone_of_the_organisation(environment: dict[str, str], engine: Engine) -> None:

@@ -40,7 +40,7 @@ def make_link(db: Session, domain: Domain) -> MakeLink:
 @pytest.fixture
 def click(engine: Engine, db: Session) -> Click:
     """Store clicks of a link: `click(link, at, bot_reason="agent")`."""
-    store = ClickStore(engine, zone=ZoneInfo("UTC"), owner="tests")
+    store = ClickStore(engine, zone=ZoneInfo("UTC"), owner="tests", shards=1)
     rng = random.Random(1)
 
     def store_clicks(link: Link, *times: datetime, **facts: object) -> None:

@@ -33,7 +33,7 @@ def click(at: datetime = NOW, *, tail: int | None = None, **fields: Any) -> Prep
 
 def new_store(engine: Engine, *, zone: ZoneInfo = SAO_PAULO) -> ClickStore:
     """What a fresh worker thread has."""
-    return ClickStore(engine, zone=zone, owner=f"test-{next(_owners)}")
+    return ClickStore(engine, zone=zone, owner=f"test-{next(_owners)}", shards=16)
 
 
 def drop_partitions(engine: Engine) -> None:

@@ -40,7 +40,7 @@ def facts(**fields: Any) -> Facts:
         "user_agent": ANDROID,
     }
     said |= {name: fields.pop(name) for name in said if name in fields}
-    known = {"now_ms": at("2026-11-27T12:00"), "country_of": lambda ip: COUNTRIES.get(ip, "")}
+    known = {"now_ms": at("2026-11-27T12:00"), "country_of": lambda ip, address: COUNTRIES.get(ip, "")}
     return Facts(asked=Asked(**said, address=number_of(said["ip"])), **{**known, **fields})
 
 
@@ -267,7 +267,7 @@ def test_it_says_whether_it_must_know_who_returns(kinds: list[str], key: bytes, 
 def test_it_computes_a_fact_only_when_a_rule_asks_and_then_once() -> None:
     asked: list[str] = []
 
-    def country_of(ip: str) -> str:
+    def country_of(ip: str, address: object) -> str:
         asked.append(ip)
         return "BR"
 
