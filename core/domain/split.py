@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
 from math import log
+from operator import itemgetter
 from typing import Generic, TypeVar
 
 from core.contracts.link_snapshot import Variant
@@ -27,7 +28,10 @@ class Split(Generic[T]):
 
     def __init__(self, variants: Iterable[tuple[Variant, T]], *, link_id: int, key: bytes) -> None:
         self._keyed = blake2b(b"%b|%d|" % (key, link_id), digest_size=8).copy
-        self._ends = tuple((end, _factor(variant.id), -1.0 / variant.weight) for variant, end in variants)
+        ends = ((end, _factor(variant.id), 1.0 / variant.weight) for variant, end in variants)
+        self._ends = tuple(
+            sorted(ends, key=itemgetter(2))
+        )  # the heaviest first: the others seldom need a logarithm
 
     def choose(self, ip: str, user_agent: str) -> T:
         """What the variant of this visitor leads to. About 0.8 us, and 0.15 us more for each variant."""
@@ -36,9 +40,13 @@ class Split(Generic[T]):
         visitor = _number(keyed.digest(), "big") / _WHOLE
         best, lowest = self._ends[0][0], _HIGHEST
         for end, factor, share in self._ends:
-            score = log(1.0 - visitor * factor % 1.0) * share
-            if score < lowest:
-                best, lowest = end, score
+            drawn = visitor * factor % 1.0
+            if (
+                drawn * share < lowest
+            ):  # else -log(1 - drawn), which is never less than drawn, is too much as well
+                score = -log(1.0 - drawn) * share
+                if score < lowest:
+                    best, lowest = end, score
         return best
 
 
