@@ -1,7 +1,5 @@
 """Error pages: what happened, what became of it, and the way on."""
 
-import uuid
-
 from flask import Flask, Response, make_response, render_template, request, url_for
 from flask_babel import gettext
 from flask_login import current_user
@@ -13,7 +11,7 @@ from werkzeug.exceptions import HTTPException
 from admin_flask.auth.door import sign_in_refused
 from admin_flask.htmx import hx_whole_page
 from admin_flask.kept import Kept, kept_now, kept_sent
-from core.observe import logger
+from core.observe import current_request, logger
 
 log = logger(__name__)
 _DOOR = "auth.login"
@@ -77,14 +75,13 @@ def _no_database(error: Exception) -> Response:
 
 
 def _unknown(error: Exception) -> Response:
-    number = uuid.uuid4().hex[:8]
     route = request.url_rule.rule if request.url_rule else ""  # a path can hold the secret of a new password
-    log.error("manager.failed", reference=number, route=route, exc_info=error)
+    log.error("manager.failed", route=route, exc_info=error)
     return _page(
         500,
         gettext("Something broke on our side"),
         gettext("Nothing was saved by this step. Give the reference to whoever runs Rastro."),
-        number=number,
+        number=current_request(),
     )
 
 

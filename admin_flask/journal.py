@@ -1,13 +1,21 @@
-"""One log line for each answer: which view, how long, for whom. Never an address with its query or a secret path."""
+"""One log line for each answer: which view, how long, for whom. Never an address with its query or a secret path.
 
+Every request has an id, the one that a load balancer or a program sent with it or a new one. It is in each line that is
+logged for it, here and by the workers, and goes back as `X-Request-ID`: who reports an error names it.
+"""
+
+import re
+import secrets
 import time
 
 from flask import Flask, Response, g, request
 from flask_login import current_user
 
-from core.observe import logger
+from core.observe import begin_request, current_request, end_request, logger
 
 log = logger(__name__)
+HEADER = "X-Request-ID"
+_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _QUIET = ("static", "freshness.fragment", "health.livez", "health.readyz")
 
 
@@ -15,13 +23,21 @@ def register(app: Flask) -> None:
     """Log every answer of `app` but probes, static files and the dot."""
     app.before_request(_start)
     app.after_request(_write)
+    app.teardown_request(_end)
 
 
 def _start() -> None:
     g.started = time.perf_counter()
+    sent = request.headers.get(HEADER, "")
+    begin_request(sent if _ID.fullmatch(sent) else secrets.token_hex(8))
+
+
+def _end(_error: BaseException | None) -> None:
+    end_request()
 
 
 def _write(response: Response) -> Response:
+    response.headers[HEADER] = current_request()
     if request.endpoint in _QUIET:
         return response
     log.info(

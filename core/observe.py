@@ -127,6 +127,23 @@ def logger(name: str) -> structlog.stdlib.BoundLogger:
     return bound
 
 
+def begin_request(request_id: str, **fields: str) -> None:
+    """From here on every line that this thread (or task) logs carries the id of a request and `fields`, and no others:
+    what is logged for one request is found by one word, whichever programs it went through."""
+    structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**({"request": request_id} if request_id else {}), **fields)
+
+
+def end_request() -> None:
+    """What is logged next belongs to none."""
+    structlog.contextvars.clear_contextvars()
+
+
+def current_request() -> str:
+    """The id of the request at hand; "" outside of one."""
+    return str(structlog.contextvars.get_contextvars().get("request", ""))
+
+
 def serve_metrics(port: int, *, host: str, wrap: Callable[[Any], Any] = lambda app: app) -> int:
     """Answer `/metrics` on a thread and a port of its own; 0 takes a free one. Returns the port. `wrap` is given the
     WSGI app of the metrics and returns the one that answers.

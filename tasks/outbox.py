@@ -26,7 +26,7 @@ def pump(engine: Engine, storage: StreamStorage, *, now: datetime | None = None)
     """
     with engine.begin() as connection:
         rows = connection.execute(
-            select(Outbox.id, Outbox.queue, Outbox.task, Outbox.args, Outbox.created_at)
+            select(Outbox.id, Outbox.queue, Outbox.task, Outbox.args, Outbox.created_at, Outbox.request)
             .where(Outbox.not_before <= (now or func.now()))
             .order_by(Outbox.not_before, Outbox.id)
             .limit(MOST)
@@ -39,6 +39,7 @@ def pump(engine: Engine, storage: StreamStorage, *, now: datetime | None = None)
                 task=row.task,
                 args=tuple(row.args),
                 enqueued_ms=int(row.created_at.timestamp() * 1000),
+                request=row.request,
             )
             messages[row.queue if row.queue in QUEUES else "system"].append(task_message.encode(message))
         for queue, encoded in messages.items():

@@ -13,7 +13,7 @@ from huey.consumer import Worker
 
 from core.contracts import task_message
 from core.contracts.task_message import TaskMessage
-from core.observe import logger
+from core.observe import begin_request, end_request, logger
 from tasks import metrics
 from tasks.faults import is_nobodys, is_outage
 from tasks.letters import DEADLY, FAILED, NEWER, POISON, UNKNOWN, dead_letter
@@ -149,7 +149,11 @@ class LaneWorker(Worker):  # type: ignore[misc]
             self._bury(lot, place, reason=UNKNOWN, message=message)
         else:
             lot.task = message.task
-            self._run_task(lot, place, message)
+            begin_request(message.request, task=message.task, task_id=message.id)
+            try:
+                self._run_task(lot, place, message)
+            finally:
+                end_request()
 
     def _run_task(self, lot: Lot, place: int, message: TaskMessage) -> None:
         try:

@@ -14,7 +14,7 @@ from admin_flask.api.shapes import link_json
 from core.db.reports import UnknownDimension
 from core.domain.periods import PeriodError
 from core.domain.urls import DestinationRefused, SlugRefused
-from core.observe import logger
+from core.observe import current_request, logger
 from core.services.domain_settings import DomainRefused
 from core.services.domains import DomainNotFound
 from core.services.links import LinkNotFound, LinkRefused, SlugTaken, StaleVersion
@@ -170,6 +170,8 @@ def _respond(problem: Problem) -> Response:
         "detail": problem.detail,
         **problem.more,
     }
+    if problem.status >= 500:
+        body["request_id"] = current_request()
     response = Response(json.dumps(body), problem.status, mimetype=PROBLEM)
     response.headers.extend(problem.headers)
     return response

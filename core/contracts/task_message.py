@@ -9,13 +9,15 @@ VERSION = 1
 
 
 class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True):
-    """`task` is a registered name such as "publish.link"; `args` are ids and scalars, so that a task can run twice."""
+    """`task` is a registered name such as "publish.link"; `args` are ids and scalars, so that a task can run twice;
+    `request` is the id of what a person or program asked for, of which this is a part, "" for none."""
 
     id: str
     task: str
     args: tuple[int | float | str | bool | None, ...] = ()
     attempts: int = 0
     enqueued_ms: int = 0
+    request: str = ""
     version: int = 1  # what is left out means 1, for ever; `encode` writes the version of this release
 
 

@@ -26,6 +26,7 @@ class Outbox(Base):
     args: Mapped[list[Any]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     not_before: Mapped[CreatedAt]
     created_at: Mapped[CreatedAt]
+    request: Mapped[str] = mapped_column(server_default="")
 
 
 class Schedule(Base):

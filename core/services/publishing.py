@@ -26,6 +26,7 @@ from core.db.models import Campaign, Domain, Link
 from core.db.work import Outbox, snapshot_revision
 from core.domain.app_links import ascii_app_url
 from core.domain.urls import ascii_url
+from core.observe import current_request
 from core.services.link_caps import forget_strangers, seed_counts
 from core.services.link_targets import NO_TARGETS, Targets, targets_of
 
@@ -247,7 +248,14 @@ def _domain(connection: Connection, revision: int, *, host: str | None) -> bytes
 
 
 def _announce(session: Session, task: str, args: list[int | str], now: datetime) -> Outbox:
-    row = Outbox(queue=QUEUE, task=task, args=args, not_before=now + _REPAIR_AFTER, created_at=now)
+    row = Outbox(
+        queue=QUEUE,
+        task=task,
+        args=args,
+        not_before=now + _REPAIR_AFTER,
+        created_at=now,
+        request=current_request(),
+    )
     session.add(row)
     return row
 

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import redis
-from sqlalchemy import Engine, func, insert, select
+from sqlalchemy import Engine, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from core.contracts import keys, task_message
@@ -67,3 +67,14 @@ def test_it_sends_a_row_of_an_unknown_queue_to_system(
     add(db, queue="nowhere")
     assert pump(engine, storage, now=NOW) == 1
     assert valkey.xlen(keys.stream("system")) == 1
+
+
+def test_it_says_which_request_a_task_is_part_of(
+    engine: Engine, db: Session, storage: StreamStorage, valkey: redis.Redis
+) -> None:
+    add(db)
+    db.execute(update(Outbox).values(request="r-12"))
+    db.commit()
+    pump(engine, storage, now=NOW)
+    ((_, fields),) = valkey.xrange(keys.stream("publish"))
+    assert task_message.decode(fields[keys.TASK_FIELD]).request == "r-12"

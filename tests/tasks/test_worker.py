@@ -13,6 +13,7 @@ import sqlalchemy.exc
 from core.config import Settings
 from core.contracts import keys, task_message
 from core.contracts.task_message import TaskMessage
+from core.observe import current_request
 from tasks.registry import Context, Handler, Registry, batch, task
 from tasks.streams import now_ms
 from tasks.worker import DEATHS_ALONE, LaneWorker
@@ -354,3 +355,31 @@ def test_it_works_on_after_an_error_of_its_own(make_worker: MakeWorker, valkey: 
     time.sleep(LEASE + 0.05)
     worker.loop()
     assert left(valkey, "track") == 0
+
+
+def test_it_names_the_request_in_all_that_is_logged_for_a_task(make_worker: MakeWorker) -> None:
+    seen: list[str] = []
+    worker = make_worker(tasks(lambda context: seen.append(current_request()), retries=1), (QUEUE,))
+    data = task_message.encode(TaskMessage(id="7", task="test.run", request="r-12"))
+    worker.huey.storage.add(QUEUE, [data, message("test.run")])
+    worker.loop()
+    worker.loop()
+    assert seen == ["r-12", ""]
+    assert current_request() == ""
+
+
+def test_it_keeps_the_request_of_a_task_that_is_tried_again(make_worker: MakeWorker) -> None:
+    seen: list[str] = []
+
+    def run(context: Context) -> None:
+        seen.append(current_request())
+        raise ValueError("not yet")
+
+    worker = make_worker(tasks(run, retries=1), (QUEUE,))
+    worker.huey.storage.add(
+        QUEUE, [task_message.encode(TaskMessage(id="7", task="test.run", request="r-12"))]
+    )
+    worker.loop()
+    assert make_all_due(worker) == 1
+    worker.loop()
+    assert seen == ["r-12", "r-12"]

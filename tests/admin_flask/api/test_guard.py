@@ -174,6 +174,7 @@ def test_it_tells_nothing_of_what_broke(api: Caller, monkeypatch: pytest.MonkeyP
     api.client.application.config["PROPAGATE_EXCEPTIONS"] = False
     answer = api.get("/links/1")
     assert problem(answer)["status"] == 500
+    assert problem(answer)["request_id"] == answer.headers["X-Request-ID"]
     assert "42" not in answer.get_data(as_text=True)
 
 
