@@ -1,16 +1,15 @@
 """What a worker counts, for Prometheus. The names are part of the interface."""
 
-import time
 from collections.abc import Iterable, Sequence
-from typing import Any
+from datetime import UTC, datetime
 
 import redis
 from prometheus_client import REGISTRY, Counter, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from core.contracts import keys
 from core.observe import logger
+from core.services.queues.states import QueueState, read_queues
 
 log = logger(__name__)
 
@@ -37,14 +36,15 @@ _GAUGES = {
     "held": "Entries that wait while their queue is paused",
     "dead": "Dead letters",
     "oldest_seconds": "Age of the oldest entry that waits or runs",
-    "throughput": "Entries done a second by all workers, in the last one to two minutes",
-    "clear_seconds": "Time to clear what waits and runs at that throughput; +Inf when nothing is done",
+    "throughput": "Entries done a second by all workers, in the last minute",
+    "clear_seconds": "Time to clear what waits and runs at that throughput; +Inf when nothing moves, or shall not",
     "paused": "1 while the queue is paused",
 }
 
 
 class QueueGauges(Collector):
-    """How the queues are, asked of Redis for each look at the metrics: one round trip, whatever the backlog is."""
+    """How the queues are, asked of Redis for each look at the metrics, as the console asks: two round trips, whatever
+    the backlog is."""
 
     def __init__(self) -> None:
         self._client: redis.Redis | None = None
@@ -63,56 +63,30 @@ class QueueGauges(Collector):
         }
         if self._client is not None:
             try:
-                found = _ask(self._client, self._queues, now=time.time())
+                states = read_queues(self._client, now=datetime.now(UTC))
             except redis.RedisError as error:
                 log.warning("metrics.no_queues", reason=str(error))
-                found = {}
-            for queue, gauges in found.items():
-                for name, value in gauges.items():
-                    families[name].add_metric([queue], value)
+                states = []
+            for state in states:
+                if state.name in self._queues:
+                    for name, value in _gauges(state).items():
+                        families[name].add_metric([state.name], value)
         yield from families.values()
 
 
 QUEUES = QueueGauges()
 
 
-def _ask(client: "redis.Redis", queues: Sequence[str], *, now: float) -> dict[str, dict[str, float]]:
-    minute = int(now // 60)
-    pipeline = client.pipeline(transaction=False)
-    for number in (minute - 1, minute):
-        pipeline.hmget(keys.stats(number), [f"{queue}:done" for queue in queues])
-    pipeline.smembers(keys.PAUSED)
-    for queue in queues:
-        pipeline.xlen(keys.stream(queue))
-        pipeline.xpending(keys.stream(queue), keys.GROUP)
-        pipeline.xrange(keys.stream(queue), count=1)
-        pipeline.zcard(keys.later(queue))
-        pipeline.xlen(keys.held(queue))
-        pipeline.xlen(keys.dead(queue))
-    before, current, paused, *answers = pipeline.execute(raise_on_error=False)
-    for answer in (before, current, paused, *answers):
-        if isinstance(answer, Exception) and "NOGROUP" not in str(answer):
-            raise answer
-    span = 60 + now % 60
-    found = {}
-    for place, queue in enumerate(queues):
-        rate = (int(before[place] or 0) + int(current[place] or 0)) / span
-        found[queue] = _gauges(answers[6 * place : 6 * place + 6], rate=rate, now=now)
-        found[queue]["paused"] = float(queue.encode() in paused)
-    return found
-
-
-def _gauges(answers: Sequence[Any], *, rate: float, now: float) -> dict[str, float]:
-    length, pending, first, later, held, dead = answers
-    running = 0 if isinstance(pending, Exception) else min(int(pending["pending"]), length)
-    age = now - int(first[0][0].partition(b"-")[0]) / 1000 if first else 0.0
+def _gauges(state: QueueState) -> dict[str, float]:
+    clears = state.clears_s
     return {
-        "waiting": length - running,
-        "running": running,
-        "later": later,
-        "held": held,
-        "dead": dead,
-        "oldest_seconds": max(age, 0.0),
-        "throughput": rate,
-        "clear_seconds": length / rate if rate else float("inf") if length else 0.0,
+        "waiting": state.waiting - state.held,
+        "running": state.running,
+        "later": state.retrying,
+        "held": state.held,
+        "dead": state.dead,
+        "oldest_seconds": state.oldest_s,
+        "throughput": state.rate / 60,
+        "clear_seconds": float("inf") if clears is None else clears,
+        "paused": float(state.paused),
     }

@@ -19,7 +19,7 @@ _HOUR_MINUTES = 60
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """One queue. `waiting` counts what is held while the queue is paused; `oldest_s` is the age in seconds of the
+    """One queue. `waiting` counts what is `held` while the queue is paused too; `oldest_s` is the age in seconds of the
     oldest entry that waits or runs, `waits_s` of the oldest that no worker has begun, both 0 for none; `rate` is
     entries done a minute, lately."""
 
@@ -32,6 +32,7 @@ class QueueState:
     waits_s: float = 0.0
     paused: bool = False
     rate: float = 0.0
+    held: int = 0
 
     @property
     def clears_s(self) -> float | None:
@@ -117,6 +118,7 @@ def read_queues(redis: "Redis", *, now: datetime) -> list[QueueState]:
                 waits_s=max(age_s(unbegun[place], now), age_s(_checked(first_held), now)),
                 paused=queue.encode() in paused,
                 rate=done,
+                held=held,
             )
         )
     return states
