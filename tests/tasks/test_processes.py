@@ -12,6 +12,7 @@ import pytest
 import redis
 
 from core.contracts import keys
+from tasks.main import NICENESS
 from tasks.processes import environments
 
 Start = Callable[[], "subprocess.Popen[bytes]"]
@@ -58,6 +59,14 @@ def test_it_runs_several_processes_and_stops_them_in_order(start: Start, valkey:
     program.send_signal(signal.SIGTERM)
     assert program.wait(timeout=30) == 0
     assert pids(valkey) == set()
+
+
+@pytest.mark.usefixtures("clean_database")
+def test_its_processes_give_way_to_those_that_visitors_wait_for(start: Start, valkey: redis.Redis) -> None:
+    start()
+    until(lambda: len(pids(valkey)) == 2)
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {os.getpriority(os.PRIO_PROCESS, pid) - own for pid in pids(valkey)} == {NICENESS}
 
 
 @pytest.mark.usefixtures("clean_database")
