@@ -38,7 +38,7 @@ class Keda:
     """`streamLength`: entries a pod."""
 
     activation: int
-    """`activationStreamLength`: more than this wakes the pool, and keeps it awake."""
+    """`activationLagCount`, with which KEDA compares whatever it reads: more wakes the pool, and keeps it awake."""
 
     polling_s: int = 5
     cooldown_s: int = 300

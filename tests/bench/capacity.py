@@ -8,6 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tasks.registry import LARGEST_BATCH
 from tests.bench.autoscaler import Keda, Rules
 from tests.bench.simulation import Outcome, Plan, Profile, Trackers, Workers, reaction_s, simulate
 
@@ -77,13 +78,14 @@ _SAID = {
 }
 
 
-def plan_of(one: Inputs = INPUTS, *, kept: int = 0) -> Plan:
-    """The deployment that docs/capacity.md proposes, with so many pods of the pool `track` at least."""
+def plan_of(one: Inputs = INPUTS, *, kept: int = 0, activation: int = LARGEST_BATCH) -> Plan:
+    """The deployment that docs/capacity.md proposes, with so many pods of the pool `track` at least,
+    woken by more than so many clicks."""
     most = math.ceil(one.load * 1e6 / one.store_us / one.worker_rate)
     scaled = Keda(
         rules=Rules(least=kept, most=most, up_pods=8),
         target=20_000,
-        activation=20_000,
+        activation=activation,
         polling_s=5,
         cooldown_s=300,
     )
@@ -92,7 +94,7 @@ def plan_of(one: Inputs = INPUTS, *, kept: int = 0) -> Plan:
         base=one.base_pods,
         a_base_pod=one.base_rate,
         a_pod=one.worker_rate,
-        lot=5_000,
+        lot=LARGEST_BATCH,
         postgres=int(POSTGRES_VCPU * one.load * 1e6 / one.postgres_us),
         redis_us=int(one.load * 1e6),
         redirect_us=one.redirect_us,
@@ -144,13 +146,14 @@ BLACK_FRIDAY = curve(
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What visitors do, when PostgreSQL is away, and how many pods of the pool `track` there are at least."""
+    """What visitors do, when PostgreSQL is away, and what differs from the plan."""
 
     name: str
     profile: Profile
     seconds: int
     away: tuple[range, ...] = ()
     kept: int = 0
+    activation: int = LARGEST_BATCH
 
 
 SCENARIOS = (
@@ -162,7 +165,8 @@ SCENARIOS = (
         "spike, 2,000/s to 100,000/s for a minute", spike(2_000, peak=100_000, start=120, length=60), 1800
     ),
     Scenario("Black Friday, 60,000/s for ten minutes", BLACK_FRIDAY, 25 * 3600),
-    Scenario("the same with `minReplicaCount` 2", BLACK_FRIDAY, 25 * 3600, kept=2),
+    Scenario("the same, `minReplicaCount` 2", BLACK_FRIDAY, 25 * 3600, kept=2),
+    Scenario("the same, `activationLagCount` 20,000", BLACK_FRIDAY, 25 * 3600, activation=20_000),
     Scenario("10,000/s, PostgreSQL away for 30 minutes", steady(10_000), 5400, (range(300, 2100),)),
 )
 
@@ -171,7 +175,10 @@ def tables() -> list[Table]:
     """All that the command prints."""
     plan = plan_of()
     outcomes = [
-        simulate(plan_of(kept=one.kept), one.profile, seconds=one.seconds, away=one.away) for one in SCENARIOS
+        simulate(
+            plan_of(kept=one.kept, activation=one.activation), one.profile, seconds=one.seconds, away=one.away
+        )
+        for one in SCENARIOS
     ]
     return [
         ("Inputs", ("input", "value", "what"), _inputs()),
@@ -320,7 +327,7 @@ def _settings(plan: Plan) -> list[tuple[str, ...]]:
     scaled, rules = plan.workers.scaled, plan.trackers.rules
     return [
         ("track: `pollingInterval`", f"{scaled.polling_s} s"),
-        ("track: `activationStreamLength`", f"{scaled.activation:,}"),
+        ("track: `activationLagCount`", f"{scaled.activation:,}"),
         ("track: `streamLength`", f"{scaled.target:,}"),
         ("track: `minReplicaCount`, `maxReplicaCount`", f"{scaled.rules.least}, {scaled.rules.most}"),
         ("track: `cooldownPeriod`", f"{scaled.cooldown_s} s"),
