@@ -47,7 +47,7 @@ def measure(stand: Stand, options: argparse.Namespace) -> None:
             ("commands of a worker to Redis", f"{commands / number:.3f}"),
             ("us of CPU, Valkey's", f"{valkey:.1f}"),
             ("us of CPU, the worker's", f"{ours:.1f}"),
-            ("Valkey's by the worker's", f"{valkey / ours:.2f}"),
+            ("Valkey's by the worker's", f"{valkey / max(ours, 0.1):.2f}"),
             ("us of CPU, PostgreSQL's", f"{postgres:.1f}"),
             ("bytes of write-ahead log", f"{(_log_bytes(connection) - log) / number:,.0f}"),
         ]
