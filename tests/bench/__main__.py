@@ -1,7 +1,8 @@
-"""`./rastro bench [redirect|ingest] [--quick]`: how fast, measured on this machine and beside something known.
+"""`./rastro bench [redirect|ingest|sizes|capacity] [--quick]`: how fast, measured here and beside something known.
 
 Starts servers of its own, durable like those of `rastro up`, in a folder that it removes. Only ratios within one run
-say something; figures of two runs, or of two machines, do not compare.
+say something; figures of two runs, or of two machines, do not compare. `capacity` reckons with figures that were
+measured, and starts nothing.
 """
 
 import argparse
@@ -11,21 +12,26 @@ import shlex
 import sys
 from collections.abc import Callable
 
-from tests.bench import ingest, redirect
+from tests.bench import capacity, ingest, redirect, sizes
 from tests.bench.contestants import CORE
 from tests.bench.run import PARTS
-from tests.bench.stand import Stand, stand
+from tests.bench.stand import Stand, print_table, stand
 
 BENCHMARKS: dict[str, Callable[[Stand, argparse.Namespace], None]] = {
     "redirect": redirect.measure,
     "ingest": ingest.measure,
+    "sizes": sizes.measure,
 }
 
 
 def main(argv: list[str]) -> int:
-    """Run the benchmarks that are named, or all of them. Prints a table for each."""
-    parser = argparse.ArgumentParser(prog="rastro bench", description="Measures redirects and ingest.")
-    parser.add_argument("name", nargs="?", choices=tuple(BENCHMARKS), help="which one (default: all)")
+    """Run the benchmark that is named, or all that measure. Prints a table for each."""
+    parser = argparse.ArgumentParser(
+        prog="rastro bench", description="Measures redirects, ingest and sizes; plans capacity."
+    )
+    parser.add_argument(
+        "name", nargs="?", choices=(*BENCHMARKS, "capacity"), help="which one (default: all that measure)"
+    )
     parser.add_argument(
         "--quick", action="store_true", help="a few seconds, to see that it runs; no figures to keep"
     )
@@ -47,6 +53,10 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--links", type=int, default=2000, help="ingest: links, by Zipf (default 2000)")
     parser.add_argument("--workers", type=int, default=1, help="ingest: worker processes (default 1)")
     options = parser.parse_args(argv)
+    if options.name == "capacity":
+        for title, head, rows in capacity.tables():
+            print_table(title, head, rows)
+        return 0
     print(f"Machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.")
     for name in [options.name] if options.name else BENCHMARKS:
         with stand(apart_from=CORE if name == "redirect" else None) as servers:

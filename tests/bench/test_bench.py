@@ -13,6 +13,7 @@ from tests.bench.stand import ROOT
     [
         ("ingest", "Rastro, from stream to commit, 1 worker process"),
         ("redirect", "| start to ready "),
+        ("sizes", "bytes of write-ahead log"),
     ],
 )
 def test_it_measures(name: str, says: str) -> None:
