@@ -26,8 +26,8 @@ def test_it_asks_metrics_and_labels_that_exist(rule: Object) -> None:
         name = asked.removesuffix("_bucket") if asked.endswith("_bucket") else asked
         kind, labels, words = kinds[name]
         assert (kind == "histogram") == asked.endswith("_bucket")
-        if kind == "counter":
-            assert re.search(rf"(rate|increase)\({asked}", rule["expr"])
+        if kind == "counter":  # how much it rose, and not how high it stands
+            assert re.search(rf"(rate|increase|absent)\({asked}|{asked} offset", rule["expr"])
         for label, value in re.findall(r'(\w+)="(\w+)"', chosen or ""):
             assert label in labels
             assert f"`{value}`" in words
@@ -45,6 +45,17 @@ def test_it_leads_each_alert_to_an_entry_and_each_entry_to_an_alert() -> None:
     assert sorted(names) == sorted(HEADINGS)
     for rule in alerts():
         assert rule["annotations"]["runbook"] == f"docs/troubleshooting.md#{rule['alert'].lower()}"
+
+
+def test_it_misses_a_program_by_what_it_alone_shows() -> None:
+    """Tracker and worker share some metrics; these are made by one of them, and there from its start."""
+    expressions = {rule["alert"]: rule["expr"] for rule in alerts()}
+    assert expressions["RastroNoTracker"] == 'absent(rastro_clicks_total{kept="redis"})'
+    assert expressions["RastroNoWorker"] == "absent(rastro_queue_waiting)"
+    assert [name for name, text in expressions.items() if "absent" in text] == [
+        "RastroNoTracker",
+        "RastroNoWorker",
+    ]
 
 
 def test_it_takes_the_highest_of_gauges_that_all_workers_show() -> None:

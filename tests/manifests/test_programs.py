@@ -2,17 +2,21 @@
 
 import argparse
 import ast
+import re
 
 import pytest
 
+from admin_flask.app import create_app as make_manager
 from admin_flask.server import GRACE_S
 from admin_flask.server import PORT as MANAGER_PORT
 from core.config import Settings
 from core.ops.commands import PROGRAMS as COMMANDS
 from core.ops.commands import build_parser, operations
+from tasks.health import Health, with_probes
 from tasks.queues import POOLS, SCHEDULING_POOL
 from tests.manifests.cluster import NAMES, PROGRAMS, cluster, labels, megabytes, pod
 from tests.manifests.render import ROOT, Object, containers
+from tracker_quart.app import create_app as make_tracker
 from tracker_quart.server import PORT as TRACKER_PORT
 
 LONGEST_MARGIN_S = 30
@@ -49,7 +53,8 @@ def test_it_has_four_deployments_and_a_migration_of_one_image(name: str) -> None
     assert [one["metadata"]["name"] for one in cluster(name).all("Job")] == ["migrate"]
     (image,) = {container["image"] for one in cluster(name).workloads for container in containers(one)}
     assert not image.endswith(":latest")
-    assert name == "base" or "@sha256:" in image or ":" in image
+    if name in ("overlays/eks", "overlays/peak"):
+        assert re.fullmatch(r"[^@]+@sha256:[0-9a-f]{64}", image)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -161,6 +166,17 @@ def test_it_probes_every_program(name: str) -> None:
             container["livenessProbe"]["failureThreshold"] * container["livenessProbe"]["periodSeconds"]
         )
         assert patience >= 60
+
+
+def test_it_probes_paths_that_the_programs_answer() -> None:
+    paths = {"/livez", "/readyz"}
+    tracker = make_tracker(settings_of("base", "deploy-tracker"))
+    assert paths <= {rule.rule for rule in tracker.url_map.iter_rules()}
+    manager = make_manager(settings_of("base", "deploy-manager"))
+    assert paths <= {rule.rule for rule in manager.url_map.iter_rules()}
+    worker = with_probes(lambda _environ, _start: [b"metrics"], Health(draining=lambda: False))
+    for path in paths:
+        assert list(worker({"PATH_INFO": path}, lambda _status, _headers: None)) != [b"metrics"]
 
 
 @pytest.mark.parametrize("name", NAMES)
