@@ -1,0 +1,52 @@
+"""What render.py makes is what kubectl makes, and what it does not know it refuses."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.manifests import render as renderer
+from tests.manifests.cluster import NAMES, cluster
+from tests.manifests.render import MANIFESTS, render
+
+KUBECTL = shutil.which("kubectl")
+
+
+@pytest.mark.skipif(KUBECTL is None, reason="no kubectl on this machine")
+@pytest.mark.parametrize("name", NAMES)
+def test_it_renders_what_kubectl_renders(name: str) -> None:
+    done = subprocess.run(
+        [str(KUBECTL), "kustomize", str(MANIFESTS / name)], capture_output=True, text=True, check=True
+    )
+    theirs = {(one["kind"], one["metadata"]["name"]): one for one in yaml.safe_load_all(done.stdout)}
+    ours = {(one["kind"], one["metadata"]["name"]): one for one in cluster(name).objects}
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "namePrefix: x-",
+        "patches: [{patch: '[{op: replace, path: /a/b, value: 1}]', target: {kind: Nothing}}]",
+        "patches: [{patch: '[{op: remove, path: /metadata/name}]', target: {kind: Namespace}}]",
+        "patches: [{patch: '[{op: replace, path: /metadata/no, value: 1}]', target: {kind: Namespace}}]",
+        "patches: [{patch: '{kind: Namespace, metadata: {name: n, finalizers: [a]}}'}]",
+        "patches: [{path: other.yaml}]",
+        "images: [{name: rastro, newSuffix: x}]",
+    ],
+)
+def test_it_refuses_what_it_does_not_know(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "namespace.yaml").write_text("{apiVersion: v1, kind: Namespace, metadata: {name: n}}")
+    (tmp_path / "kustomization.yaml").write_text(f"resources: [namespace.yaml]\n{text}\n")
+    monkeypatch.setattr(renderer, "MANIFESTS", tmp_path.parent)
+    with pytest.raises((ValueError, KeyError)):
+        render(tmp_path.name)
+
+
+def test_it_lists_every_file_in_a_kustomization() -> None:
+    for folder in {file.parent for file in MANIFESTS.rglob("kustomization.yaml")}:
+        told = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
+        files = {file.name for file in folder.glob("*.yaml")} - {"kustomization.yaml"}
+        assert files == {name for name in told.get("resources", ()) if name.endswith(".yaml")}
