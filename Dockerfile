@@ -21,6 +21,7 @@ RUN /opt/rastro/bin/python3 -m compileall -q --invalidation-mode unchecked-hash 
 
 # The list of what is in it (SBOM, CycloneDX), read off the packages that were installed.
 FROM packages AS sbom
+ARG SOURCE_DATE_EPOCH=0
 COPY requirements/sbom.lock ./
 RUN python3 -m venv sbom \
     && pip/bin/pip --python sbom/bin/python3 install --quiet --require-hashes -r sbom.lock \
@@ -29,6 +30,7 @@ RUN python3 -m venv sbom \
     && touch --date="@${SOURCE_DATE_EPOCH}" rastro.cdx.json
 
 FROM packages AS code
+ARG SOURCE_DATE_EPOCH=0
 COPY . /srv/rastro
 RUN /opt/rastro/bin/python3 -m compileall -q --invalidation-mode unchecked-hash /srv/rastro \
     && chmod -R u=rwX,go=rX /srv/rastro \

@@ -175,7 +175,7 @@ class Image:
             f"mount --rbind /dev {root}/dev",
             f"mount --bind {self.place}/secrets {root}/secrets",
             f"mount --bind {self.place}/spool {root}/var/lib/rastro/spool",
-            f'exec env -i "$@" chroot --userspec={USER}:{USER} {root} {" ".join(command)}',
+            f'exec chroot --userspec={USER}:{USER} {root} /usr/bin/env -i "$@" {" ".join(command)}',
         ]
         return subprocess.Popen(
             ["unshare", "--mount", "--propagation", "private", "sh", "-ec", "\n".join(steps), "sh", *told],

@@ -56,6 +56,14 @@ def test_it_says_how_it_is() -> None:
     assert json.loads(check.partition("CMD ")[2])[-2:] == ["-m", "core.ops.health"]
 
 
+def test_its_stages_that_level_times_are_told_the_time() -> None:
+    """An ARG holds for its own stage alone."""
+    stages = " ".join(f"{word} {rest}" for word, rest in instructions()).split("FROM ")
+    levelled = [stage for stage in stages if "SOURCE_DATE_EPOCH}" in stage]
+    assert len(levelled) == 3
+    assert all("ARG SOURCE_DATE_EPOCH=0" in stage for stage in levelled)
+
+
 def test_it_has_no_secret() -> None:
     named = [rest for word, rest in instructions() if word in ("ARG", "ENV")]
     assert not re.search("SECRET_KEY|PASSWORD|TOKEN|DATABASE_URL|REDIS_URL", " ".join(named))
