@@ -64,7 +64,7 @@ class Builder:
     work: Path
 
     def __call__(self, *words: str) -> str:
-        """Run it and return what it prints; its progress goes to the terminal."""
+        """Run it and return what it prints; what it complains about goes to the terminal."""
         store = ("--storage-driver", "vfs", "--root", f"{self.work}/storage", "--runroot", f"{self.work}/run")
         return subprocess.run(
             ["buildah", *store, *words], check=True, stdout=subprocess.PIPE, text=True
