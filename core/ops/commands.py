@@ -55,7 +55,7 @@ GROUPS = (
     ("Start here", ("up", "demo", "check")),
     ("People, keys, domains", ("user", "key", "domain")),
     ("Look after the data", ("backup", "restore", "upgrade-data", "migrate", "republish", "reconcile")),
-    ("One program each, for containers and several hosts", ("tracker", "manager", "worker")),
+    ("One program each, for containers and several hosts", ("tracker", "manager", "worker", "init")),
     ("Work on Rastro", ("test", "lint", "bench")),
 )
 
@@ -149,6 +149,20 @@ def _domain(command: argparse.ArgumentParser) -> None:
     add.set_defaults(run="core.ops.people:add_domain")
 
 
+def _init(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="secrets|welcome")
+    files = actions.add_parser("secrets", help="make the secrets of a new installation, as files")
+    files.add_argument("folder", type=_folder, metavar="DIR", help="where they are kept")
+    files.add_argument(
+        "--postgres", default="postgres:5432", metavar="HOST:PORT", help="default postgres:5432"
+    )
+    files.add_argument("--redis", default="valkey:6379", metavar="HOST:PORT", help="default valkey:6379")
+    files.set_defaults(run="core.ops.init:make_secrets")
+    first = actions.add_parser("welcome", help="make the first admin and domain, and print who signs in")
+    _data(first)
+    first.set_defaults(run="core.ops.init:welcome")
+
+
 def _demo(command: argparse.ArgumentParser) -> None:
     command.add_argument("--links", type=_count, default=40, metavar="N", help="default 40")
     command.add_argument("--clicks", type=_count, default=20_000, metavar="N", help="default 20000")
@@ -239,6 +253,7 @@ _OPERATIONS = {
     "user": ("create a person, or reset a password", _user),
     "key": ("create an API key", _key),
     "domain": ("add a host name for links", _domain),
+    "init": ("make the secrets, the first admin and domain of a compose installation", _init),
     "backup": ("write everything into one file, also while running", _backup),
     "restore": ("put a backup back", _restore),
     "upgrade-data": ("bring the embedded data to this release's PostgreSQL", _upgrade),

@@ -41,7 +41,9 @@ def prepare(
     redis = make_redis(settings.redis_url, connect_timeout=5, timeout=10)
     try:
         sessions = make_sessions(engine)
-        first = _first_admin(sessions, folder, now)
+        first = first_admin(
+            sessions, keep=lambda password: write_private(folder.admin_password, f"{password}\n"), now=now
+        )
         with sessions() as session:
             domains.ensure_default_domain(
                 session, tracker_url=place.tracker_url, now=now, brand=settings.org_name, redis=redis
@@ -55,7 +57,8 @@ def prepare(
         engine.dispose()
 
 
-def _first_admin(sessions: sessionmaker[Session], folder: DataFolder, now: datetime) -> FirstRun:
+def first_admin(sessions: sessionmaker[Session], *, keep: Callable[[str], None], now: datetime) -> FirstRun:
+    """The oldest admin; made when there is nobody yet, after `keep` has had the password."""
     with sessions() as session:
         oldest = session.scalars(
             select(User.email).where(User.role == "admin", User.is_active).order_by(User.id).limit(1)
@@ -63,7 +66,7 @@ def _first_admin(sessions: sessionmaker[Session], folder: DataFolder, now: datet
         if oldest is not None or session.scalar(select(func.count()).select_from(User)):
             return FirstRun(oldest or FIRST_ADMIN, None)
         password = accounts.new_password()
-        write_private(folder.admin_password, f"{password}\n")  # before the account: it must never be unknown
+        keep(password)  # before the account: it must never be unknown
         accounts.create_user(
             session, email=FIRST_ADMIN, name="Admin", role="admin", password=password, actor=COMMAND, now=now
         )

@@ -17,9 +17,10 @@ from core.db.base import Base
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_it_names_every_setting_and_no_other() -> None:
+def settings_read() -> set[str]:
+    """The names that `core/config.py` reads from the environment."""
     tree = ast.parse((ROOT / "core/config.py").read_text(encoding="utf-8"))
-    read = {
+    return {
         call.args[0].value
         for call in ast.walk(tree)
         if isinstance(call, ast.Call)
@@ -28,6 +29,9 @@ def test_it_names_every_setting_and_no_other() -> None:
         and call.func.value.id == "env"
         and isinstance(call.args[0], ast.Constant)
     }
+
+
+def test_it_names_every_setting_and_no_other() -> None:
     table = re.findall(r"^\| `([A-Z_]+)`", (ROOT / "docs/configuration.md").read_text(encoding="utf-8"), re.M)
     beside = {
         "TRACKER_PROCESSES",
@@ -36,7 +40,7 @@ def test_it_names_every_setting_and_no_other() -> None:
         "PIP_INDEX_URL",
     }  # read by `rastro` itself
     assert len(table) == len(set(table))
-    assert set(table) - beside == read
+    assert set(table) - beside == settings_read()
 
 
 def test_it_names_every_table() -> None:
