@@ -51,6 +51,17 @@ KINDS: dict[str, Schema] = {
             cooldownPeriod=_COUNT,
             minReplicaCount=_COUNT,
             maxReplicaCount=_COUNT,
+            advanced=_map(
+                horizontalPodAutoscalerConfig=_map(
+                    behavior=_map(
+                        scaleUp=_map(
+                            policies=_list(
+                                _map(type={"enum": ["Pods", "Percent"]}, value=_COUNT, periodSeconds=_COUNT)
+                            )
+                        )
+                    )
+                )
+            ),
             fallback=_map(
                 failureThreshold=_COUNT,
                 replicas=_COUNT,
