@@ -83,6 +83,8 @@ class Breaker:
     def __init__(self, name: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.failing = False
         self.worked_once = False
+        self.outages = 0
+        """How often it began to fail."""
         self._name = name
         self._clock = clock
         self._closed_until = 0.0
@@ -104,4 +106,5 @@ class Breaker:
         self._closed_until = self._clock() + PAUSE_S
         if not self.failing:
             self.failing = True
+            self.outages += 1
             log.warning("redis.away", contact=self._name, error=f"{type(error).__name__}: {error}"[:300])

@@ -39,7 +39,7 @@ class Listener:
         await self._client.aclose()
 
     def leave(self) -> None:
-        """The server was demoted: listen to the one that stands at its address now, within a second."""
+        """Another server may have taken over: listen to the one that stands at the address now, within a second."""
         self._leaves = True
 
     async def _run(self) -> None:
@@ -66,7 +66,7 @@ class Listener:
             silent_s = 0.0
             while silent_s < _LOST_S:
                 if self._leaves:
-                    raise ReadOnlyError("the server was demoted")
+                    raise ReadOnlyError("another server may have taken over")
                 message = await channel.get_message(timeout=_SILENCE_S)
                 if message is None:
                     silent_s += _SILENCE_S

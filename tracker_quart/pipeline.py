@@ -29,13 +29,12 @@ _CLOSED = "the connection to Redis was closed by this end"
 
 class Pipeline:
     """For one event loop. A connection that owes a reply for longer than `patience`, in seconds, is given up: later
-    replies would come too late as well. So is one to a server that turned read-only, and `demoted` is called: after a
-    failover the same address leads to another one."""
+    replies would come too late as well. So is one to a server that turned read-only: after a failover the same
+    address leads to another one."""
 
-    def __init__(self, client: Redis, *, patience: float, demoted: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, client: Redis, *, patience: float) -> None:
         self._make: Callable[[], Any] = client.connection_pool.make_connection
         self._patience = patience
-        self._demoted = demoted
         self._connecting: asyncio.Task[None] | None = None
         self._line: _Line | None = None
 
@@ -105,7 +104,7 @@ class Pipeline:
             await connection.disconnect(nowait=True)
             raise
         writer, connection._writer, connection._reader = connection._writer, None, None
-        self._line = _Line(writer, self._patience, self._demoted)
+        self._line = _Line(writer, self._patience)
 
     def _tried(self, attempt: "asyncio.Task[None]") -> None:
         self._connecting = None
@@ -152,12 +151,11 @@ def _abort(line: "_Line | None") -> None:
 
 
 class _Line(asyncio.Protocol):
-    def __init__(self, writer: asyncio.StreamWriter, patience: float, demoted: Callable[[], None]) -> None:
+    def __init__(self, writer: asyncio.StreamWriter, patience: float) -> None:
         self.is_lost = False
         self._writer = writer  # closes the transport when it is collected
         self._transport = cast(asyncio.Transport, writer.transport)
         self._patience = patience
-        self._demoted = demoted
         self._reader = hiredis.Reader(protocolError=InvalidResponse, replyError=DefaultParser.parse_error)
         self._asked: deque[tuple[Reply, float]] = deque()
         self._watch: asyncio.TimerHandle | None = None
@@ -194,7 +192,6 @@ class _Line(asyncio.Protocol):
                 self._asked.popleft()[0](reply)
                 if isinstance(reply, ReadOnlyError):
                     self.abort(reply)
-                    self._demoted()
             if self.is_lost and not self._asked:
                 self._transport.abort()
         except (InvalidResponse, IndexError):

@@ -40,13 +40,13 @@ class Service:
 
     def __init__(self, settings: Settings) -> None:
         self.draining = False
-        self._left_behind = False
+        self._outages = 0
         self._drain_limit = settings.drain_limit
         self._deadline: float | None = None
         self._client = make_client(settings.redis_url)
         self._reads = Breaker("snapshots")
         self._writes = Breaker("clicks")
-        self._pipeline = Pipeline(self._client, patience=PATIENCE_S, demoted=self._was_demoted)
+        self._pipeline = Pipeline(self._client, patience=PATIENCE_S)
         self._questions = Pipeline(self._client, patience=DEADLINE_S)
         self._replays = Replay(self._client)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
@@ -129,12 +129,10 @@ class Service:
         await self.books.close()
         await self._client.aclose()
 
-    def _was_demoted(self) -> None:
-        self._left_behind = True
-
     def _follow(self) -> None:
-        """Writes have found the server that took over: what only reads would stay with the demoted one."""
-        self._left_behind = False
+        """Writes were refused, or not answered, and work again, perhaps at a server that took over: what only reads
+        would stay with the other one, which may live on."""
+        self._outages = self._writes.outages
         self._questions.leave()
         self._listener.leave()
 
@@ -145,7 +143,7 @@ class Service:
             try:
                 if self._reads.failing or not self.has_met_redis:
                     await self._ping()
-                if self._left_behind and not self._writes.failing:
+                if self._outages != self._writes.outages and not self._writes.failing:
                     self._follow()
                 if time.monotonic() - adopted >= _ADOPT_EVERY_S:
                     adopted = time.monotonic()

@@ -77,6 +77,27 @@ async def test_it_follows_a_planned_failover(tmp_path: Path) -> None:
         wait_until(lambda: trackers.get("/sale")[1].startswith("https://moved.example/"), "moved")
 
 
+async def test_it_leaves_a_server_that_lives_on_and_answers_no_write(tmp_path: Path) -> None:
+    """It never says that it was demoted, and what only reads hears nothing of it either."""
+    with rig(tmp_path) as (old, trackers), another(tmp_path / "replica") as new:
+        address = old.socket
+        follow(new, old)
+        visitors = Visitors(trackers.port)
+
+        async def scenario() -> None:
+            await visitors.answers(200)
+            old.client.client_pause(600_000, all=False)
+            wait_until(lambda: _offset(new) == _offset(old), "caught up")
+            await visitors.answers(200)
+            new.client.replicaof("NO", "ONE")
+            new.move_to(address)
+            await visitors.answers(200)
+
+        await visitors.visit(16, scenario)
+        wait_until(lambda: new.client.pubsub_numsub(keys.CHANGED)[0][1] == 1, "listening")
+        assert old.client.pubsub_numsub(keys.CHANGED)[0][1] == 0
+
+
 async def test_it_goes_on_over_the_replica_of_a_redis_that_died(tmp_path: Path) -> None:
     """The replica had everything: writes are held until it has caught up. Replication does not wait by itself."""
     with rig(tmp_path, count=2) as (old, trackers), another(tmp_path / "replica") as new:
