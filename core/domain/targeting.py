@@ -123,6 +123,10 @@ class _Part:
         return ~gone
 
 
+Known = dict[str, dict[str, int]]
+"""What pairs of texts leave of the rules of one part."""
+
+
 class _Memory:
     """What pairs of texts leave of rules, for all parts together: each keeps its own, in a dictionary of dictionaries
     (to make and hash a pair costs more than to look twice), and all forget everything once there is too much."""
@@ -131,7 +135,7 @@ class _Memory:
         self._filled: list[Known] = []
         self._held = 0
 
-    def keep(self, known: "Known", first: str, second: str, left: int) -> None:
+    def keep(self, known: Known, first: str, second: str, left: int) -> None:
         """Remember, unless the texts are long."""
         if len(first) + len(second) > _LONGEST_REMEMBERED:
             return
@@ -146,7 +150,6 @@ class _Memory:
         self._held += 1
 
 
-Known = dict[str, dict[str, int]]
 _MEMORY = _Memory()
 _NOTHING: dict[str, int] = {}
 

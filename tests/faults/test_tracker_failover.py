@@ -47,6 +47,12 @@ def follow(replica: Valkey, primary: Valkey) -> int:
     return port
 
 
+def hold_writes(primary: Valkey, replica: Valkey) -> None:
+    """Let `primary` take no write for ten minutes; returns once `replica` has all that it took before."""
+    primary.client.client_pause(600_000, all=False)
+    wait_until(lambda: _offset(replica) == _offset(primary), "caught up")
+
+
 async def test_it_follows_a_planned_failover(tmp_path: Path) -> None:
     """The demoted server lives on, and so do connections to it; it says that it may not be written to."""
     with rig(tmp_path) as (old, trackers), another(tmp_path / "replica") as new:
@@ -86,8 +92,7 @@ async def test_it_leaves_a_server_that_lives_on_and_answers_no_write(tmp_path: P
 
         async def scenario() -> None:
             await visitors.answers(200)
-            old.client.client_pause(600_000, all=False)
-            wait_until(lambda: _offset(new) == _offset(old), "caught up")
+            hold_writes(old, new)
             await visitors.answers(200)
             new.client.replicaof("NO", "ONE")
             new.move_to(address)
@@ -107,8 +112,7 @@ async def test_it_goes_on_over_the_replica_of_a_redis_that_died(tmp_path: Path) 
 
         async def scenario() -> None:
             await visitors.answers(200)
-            old.client.client_pause(600_000, all=False)
-            wait_until(lambda: _offset(new) == _offset(old), "caught up")
+            hold_writes(old, new)
             old.kill()
             await visitors.answers(200)
             status, headers, _ = await asyncio.to_thread(trackers.answer, "/never-seen")
