@@ -16,6 +16,10 @@ from core.services.accounts import session_user
 
 LANGUAGES = ("en",)
 
+_PATIENCE = {"socket_timeout": 2.0, "socket_connect_timeout": 0.5}
+"""Where Redis takes longer, each process counts for itself and from nothing: who guesses gets as many tries again. A
+Redis that is only slow must not give them away."""
+
 csrf = CSRFProtect()
 babel = Babel()
 
@@ -32,9 +36,7 @@ def register(app: Flask) -> None:
         SQLALCHEMY_DATABASE_URI=settings.database_url,
         WTF_CSRF_TIME_LIMIT=None,  # a token lives as long as its session, so a page may stay open all day
         RATELIMIT_STORAGE_URI=_limits_url(settings.redis_url),
-        RATELIMIT_STORAGE_OPTIONS={"socket_timeout": 0.5, "socket_connect_timeout": 0.5}
-        if settings.redis_url
-        else {},
+        RATELIMIT_STORAGE_OPTIONS=_PATIENCE if settings.redis_url else {},
         RATELIMIT_ENABLED=settings.login_rate > 0,
         BABEL_DEFAULT_LOCALE="en",
     )
