@@ -11,6 +11,7 @@ import signal
 import socket
 from collections import deque
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -162,9 +163,11 @@ class Rate:
 
 
 def _heart(storage: StreamStorage, health: Health, *, process: str, pool: str, lanes: int) -> ChoreThread:
-    """Leases are renewed as soon as Redis is back, however long it was away: they may still be ours."""
+    """Leases are renewed once a quarter of them is over, and as soon as Redis is back, however long it was away: they
+    may still be ours."""
     started = now_ms()
-    renewal = storage.lease / 4
+    look = storage.lease / 16
+    renew = partial(storage.renew, after_ms=int(storage.lease * 250))
     rate = Rate()
 
     def beat() -> None:
@@ -190,7 +193,7 @@ def _heart(storage: StreamStorage, health: Health, *, process: str, pool: str, l
         "Heartbeat",
         [
             Chore("show that it beats", lambda: health.seen(HEARTBEAT), every=1.0),
-            Chore("renew leases", storage.renew, every=renewal, longest=renewal),
+            Chore("renew leases", renew, every=look, longest=storage.lease / 4),
             Chore("heartbeat", beat, every=_BEAT_S),
         ],
     )

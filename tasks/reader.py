@@ -67,7 +67,7 @@ class Reader:
     def take(self) -> Lot | None:
         """The next lot, or None after at most a second without any. Nothing of a paused queue. Raises redis.RedisError.
 
-        Called again and again it finds what a dead worker left within an eighth of the lease after its end."""
+        Called again and again it finds what a dead worker left within three sixteenths of the lease after its end."""
         if self._ready:
             return self._ready.popleft()
         lane = self._open_lane()

@@ -136,6 +136,11 @@ def suspects(queue: str) -> str:
     return f"{{rastro}}:suspects:{queue}"
 
 
+def looked(queue: str) -> str:
+    """A look for entries whose lease has ended found none, a moment ago."""
+    return f"{{rastro}}:looked:{queue}"
+
+
 def held(queue: str) -> str:
     """Stream of what waits while its queue is paused, out of sight of whoever reads the length of `stream(queue)`."""
     return f"{{rastro}}:held:{queue}"
