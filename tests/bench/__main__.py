@@ -47,7 +47,7 @@ def main(argv: list[str]) -> int:
         "--clicks",
         type=int,
         default=None,
-        help="ingest: clicks to store in a part (default 200000; memory: 1000000)",
+        help="ingest: clicks to store in a part (default 200000; processes: 600000, memory: 1000000)",
     )
     parser.add_argument("--backlog", type=int, default=None, help="ingest: how long it is (default 300000)")
     parser.add_argument("--links", type=int, default=2000, help="ingest: links, by Zipf (default 2000)")

@@ -75,8 +75,9 @@ def rate(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
 
 
 def processes(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
-    """Two worker processes and six, in turn, on the same number of clicks."""
-    number = options.clicks or (30_000 if options.quick else 200_000)
+    """Two worker processes and six, in turn, on the same number of clicks: enough for each of six to have met the agents,
+    referrers and visitors that it will meet again. What every process has to learn for itself is no matter of how many work."""
+    number = options.clicks or (30_000 if options.quick else 600_000)
     rounds = options.rounds or (1 if options.quick else 5)
     rates: dict[int, list[float]] = {_FEW: [], _MANY: []}
     costs: dict[int, list[tuple[float, float]]] = {_FEW: [], _MANY: []}
