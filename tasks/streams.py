@@ -229,7 +229,8 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
         for start in range(0, len(lot.ids), _AT_ONCE):
             part = lot.ids[start : start + _AT_ONCE]
             charge = (lot.deliveries, self._lease_ms + 1)
-            given += self._settle("release", [keys.stream(lot.queue)], lot, *charge, *part)
+            names = [keys.stream(lot.queue), keys.looked(lot.queue)]
+            given += self._settle("release", names, lot, *charge, *part)
         self.drop(lot)
         return given
 

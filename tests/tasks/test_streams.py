@@ -190,6 +190,46 @@ def test_it_gives_back_at_once_and_uncharged(storage: StreamStorage) -> None:
     assert (again.payloads, again.deliveries) == ([b"b"], 0)
 
 
+def test_it_gives_back_to_who_has_just_looked_in_vain(client: redis.Redis) -> None:
+    storage = StreamStorage("rastro", client=client, lease=600)
+    storage.add(QUEUE, [b"a"])
+    lot = take(storage)
+    assert storage.reclaim(QUEUE, "two", most=10) is None
+    assert storage.release(lot) == 1
+    again = storage.reclaim(QUEUE, "two", most=10)
+    assert again is not None
+    assert again.payloads == [b"a"]
+
+
+def test_it_looks_for_ended_leases_once_for_all_processes(
+    storage: StreamStorage, valkey: redis.Redis
+) -> None:
+    """What is held may be much, and every look passes all of it."""
+    storage.add(QUEUE, [b"a"])
+    lose(storage, take(storage))
+    valkey.set(keys.looked(QUEUE), "", px=60_000)
+    assert storage.reclaim(QUEUE, "two", most=10) is None
+    valkey.delete(keys.looked(QUEUE))
+    assert storage.reclaim(QUEUE, "two", most=10) is not None
+    assert not valkey.exists(keys.looked(QUEUE))  # there may be more
+    assert storage.reclaim(QUEUE, "two", most=10) is None
+    assert 0 < valkey.pttl(keys.looked(QUEUE)) <= LEASE * 1000 / 16
+
+
+def test_it_renews_only_leases_that_are_old_enough(client: redis.Redis, valkey: redis.Redis) -> None:
+    now = 1_000_000
+    storage = StreamStorage("rastro", client=client, lease=15, clock=lambda: now)
+    storage.add(QUEUE, [b"a", b"b"])
+    take(storage, most=1)
+    now += 3000
+    take(storage, most=1)
+    now += 1000
+    assert storage.renew(after_ms=4000) == 1
+    assert storage.renew(after_ms=4000) == 0
+    now += 3000
+    assert storage.renew(after_ms=4000) == 1
+
+
 def test_it_puts_a_message_aside_and_moves_it_when_due(storage: StreamStorage, valkey: redis.Redis) -> None:
     storage.add(QUEUE, [b"first"])
     lot = take(storage)
