@@ -13,6 +13,8 @@ RUN python3 -m venv pip \
     && pip/bin/pip install --quiet --require-hashes -r pip.lock \
     && python3 -m venv --without-pip /opt/rastro \
     && pip/bin/pip --python /opt/rastro/bin/python3 install --quiet --require-hashes -r run.lock
+# Pages are in English and Portuguese: the other thousand languages of Babel are 30 MB, a quarter of all of this.
+RUN find /opt/rastro/lib -path '*/babel/locale-data/*.dat' ! -name 'root.dat' ! -name 'en*.dat' ! -name 'pt*.dat' -delete
 # Bytecode is made here, since the image is read-only later, and never checked against its source again: neither changes.
 # Times are levelled, so that the same commit makes the same files.
 RUN /opt/rastro/bin/python3 -m compileall -q --invalidation-mode unchecked-hash /opt/rastro/lib \

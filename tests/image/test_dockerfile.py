@@ -6,6 +6,7 @@ from fnmatch import fnmatch
 
 import pytest
 
+from admin_flask.extensions import LANGUAGES
 from tests.image.files import ROOT, final_stage, instructions
 
 LOCKS = ("pip", "run", "sbom")
@@ -31,6 +32,13 @@ def test_it_installs_nothing_but_what_is_locked() -> None:
     installs = [part for _, rest in instructions() for part in rest.split("&&") if " install --quiet" in part]
     assert [re.findall(r"-r (\S+)\.lock", part) for part in installs] == [[name] for name in LOCKS]
     assert all("--require-hashes" in part for part in installs)
+
+
+def test_it_keeps_every_language_that_the_manager_speaks() -> None:
+    (kept,) = [re.findall(r"! -name '(\S+)'", rest) for _, rest in instructions() if "locale-data" in rest]
+    assert "root.dat" in kept
+    for language in LANGUAGES:
+        assert any(fnmatch(f"{language}.dat", pattern) for pattern in kept), language
 
 
 def test_it_brings_no_compiler_and_no_pip() -> None:
