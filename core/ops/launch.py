@@ -15,6 +15,8 @@ from core.ops.commands import LINT, PROGRAMS, CommandFailed, build_parser, help_
 
 _NEWEST_PYTHON = (3, 14)
 _OLDEST_GLIBC = (2, 28)
+_OBSERVED = ("OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN", "SENTRY_DSN_FILE")
+"""Settings whose packages are installed only where one of them is set."""
 
 
 def main(words: Sequence[str], root: str) -> int:
@@ -70,8 +72,14 @@ def unsupported(
 def _run(command: str, rest: list[str], root: Path) -> int:
     program = PROGRAMS.get(command)
     locks = (
-        program.locks if program else ("run", "embedded", "dev") if command == "lint" else ("run", "embedded")
+        program.locks
+        if program
+        else ("run", "embedded", "observe", "dev")
+        if command == "lint"
+        else ("run", "embedded")
     )
+    if any(os.environ.get(name, "").strip() for name in _OBSERVED) and "observe" not in locks:
+        locks = (*locks, "observe")
     python = _interpreter(root, locks)
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(root), *(part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part)]
