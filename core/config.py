@@ -17,7 +17,7 @@ from core.domain.ranges import Ranges, parse_ranges
 
 OBSERVE_HINT = (
     "install requirements/observe.lock (pip install --require-hashes -r requirements/observe.lock), "
-    "or build the image with --build-arg LOCKS='run observe'"
+    "or build the image with --build-arg OBSERVE=1"
 )
 """What to do where a setting needs packages that only those install who want it."""
 
@@ -64,6 +64,7 @@ class Settings:
     log_format: str
     access_log_sample: int
     otel_exporter_otlp_endpoint: str
+    otel_exporter_otlp_headers: str
     sentry_dsn: str
     tracker_fd: int | None = field(default=None)
     manager_fd: int | None = field(default=None)
@@ -109,6 +110,7 @@ class Settings:
             otel_exporter_otlp_endpoint=env.url(
                 "OTEL_EXPORTER_OTLP_ENDPOINT", "", schemes=("http", "https"), secret=True
             ),
+            otel_exporter_otlp_headers=env.raw_secret("OTEL_EXPORTER_OTLP_HEADERS"),
             sentry_dsn=env.url("SENTRY_DSN", "", schemes=("http", "https"), secret=True),
             tracker_fd=env.integer_or_none("TRACKER_FD", 3, 65535),
             manager_fd=env.integer_or_none("MANAGER_FD", 3, 65535),

@@ -25,7 +25,9 @@ QUIET_S = 300.0
 MOST = 30
 """Reports of one process in QUIET_S seconds, of whatever errors."""
 
-_LAST_REPORTS_S = 2.0
+_LAST_REPORTS_S = 2
+"""How long the end of a program waits for the last reports to be taken."""
+
 _LEVELS = ("warning", "error", "critical")
 _THEIR_LOGGERS = re.compile(r"(sentry_sdk|opentelemetry|urllib3)(\.|$)")
 _SENT = (
@@ -87,6 +89,7 @@ def start(program: str, dsn: str, *, clock: Callable[[], float] = time.monotonic
     after `check` and any fork."""
     global _throttle
     import sentry_sdk
+    from sentry_sdk.integrations.atexit import AtexitIntegration
     from sentry_sdk.integrations.excepthook import ExcepthookIntegration
 
     sentry_sdk.init(
@@ -94,7 +97,8 @@ def start(program: str, dsn: str, *, clock: Callable[[], float] = time.monotonic
         release=f"rastro@{VERSION}",
         default_integrations=False,
         auto_enabling_integrations=False,
-        integrations=[ExcepthookIntegration()],
+        integrations=[ExcepthookIntegration(), AtexitIntegration(callback=lambda *_: None)],
+        shutdown_timeout=_LAST_REPORTS_S,
         before_send=_leaving,
         send_default_pii=False,
         include_local_variables=False,
@@ -105,16 +109,6 @@ def start(program: str, dsn: str, *, clock: Callable[[], float] = time.monotonic
     )
     sentry_sdk.get_global_scope().set_tag("program", program)
     _throttle = Throttle(every=QUIET_S, most=MOST, clock=clock)
-
-
-def stop() -> None:
-    """Send what is left, for two seconds at most."""
-    global _throttle
-    if _throttle is not None:
-        import sentry_sdk
-
-        sentry_sdk.get_client().close(timeout=_LAST_REPORTS_S)
-        _throttle = None
 
 
 def report(error: BaseException, name: str, **tags: str) -> None:

@@ -14,12 +14,14 @@ def check(settings: Settings) -> None:
 def start(program: str, settings: Settings) -> None:
     """Switch on what the settings ask for, in this process. After `check`, and after any fork."""
     if settings.otel_exporter_otlp_endpoint:
-        traces.start(program, settings.otel_exporter_otlp_endpoint)
+        traces.start(
+            program, settings.otel_exporter_otlp_endpoint, headers=settings.otel_exporter_otlp_headers
+        )
     if settings.sentry_dsn:
         error_reports.start(program, settings.sentry_dsn)
 
 
 def stop() -> None:
-    """Send what is left, for a few seconds at most."""
+    """Send the last spans, for a few seconds at most. Error reports go at the very end of a process by themselves, the
+    one about what ended it included."""
     traces.stop()
-    error_reports.stop()

@@ -4,7 +4,7 @@ Off, nothing of OpenTelemetry is imported, and a span costs the look at one vari
 their own, and dropped when nobody takes them: no request and no batch waits for a collector.
 
 A span holds names, numbers and ids, and of an error its kind alone: no query string, no address, nothing that a person
-typed, for what is sent lies on somebody's else machine.
+typed, for what is sent lies on somebody else's machine.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
 SERVER, CONSUMER, CLIENT, INTERNAL = "SERVER", "CONSUMER", "CLIENT", "INTERNAL"
-"""Kinds of spans: a request that is answered, a message that is worked on, a call of another server, a part of these."""
+"""Kinds of spans: a request that is answered, a message that is worked on, a call of another server, a part of it."""
 
 Facts = Mapping[str, str | int]
 
@@ -47,9 +47,9 @@ def check(endpoint: str) -> None:
         ) from error
 
 
-def start(program: str, endpoint: str) -> None:
-    """Send spans of this process to the collector at `endpoint` (OTLP over HTTP, without the path). What else there is
-    to say, such as headers, limits and which traces are kept, OpenTelemetry's own variables say.
+def start(program: str, endpoint: str, headers: str = "") -> None:
+    """Send spans of this process to the collector at `endpoint` (OTLP over HTTP, without the path), with `headers`
+    (`name=value,...`). Everything else, such as which traces are kept, OpenTelemetry's own variables say.
 
     Starts a thread: called in the process that does the work, after `check` and any fork."""
     global _provider, _tracer
@@ -57,10 +57,14 @@ def start(program: str, endpoint: str) -> None:
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
+    from opentelemetry.util.re import parse_env_headers
 
     facts = {"service.namespace": "rastro", "service.name": f"rastro-{program}", "service.version": VERSION}
     _provider = TracerProvider(resource=Resource.create(facts), shutdown_on_exit=False)
-    _provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces")))
+    exporter = OTLPSpanExporter(
+        endpoint=f"{endpoint}/v1/traces", headers=parse_env_headers(headers, liberal=True)
+    )
+    _provider.add_span_processor(BatchSpanProcessor(exporter))
     _tracer = _provider.get_tracer("rastro", VERSION)
 
 

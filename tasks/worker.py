@@ -119,7 +119,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
                 parts += self._settle_part(lot, part, handle)
 
     def _settle_part(self, lot: Lot, part: list[int], handle: Handler) -> list[list[int]]:
-        """Settle these entries together. Returns its halves, the first one last, when the batch failed by its content."""
+        """Settle these entries together. Returns its halves, the first one last, where its content was to blame."""
         payloads = [lot.payloads[place] for place in part]
         alone = part[0] if len(part) == 1 else None
         try:

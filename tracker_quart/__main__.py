@@ -35,8 +35,6 @@ def main() -> int:
     except OSError as error:
         sys.stderr.write(f"The tracker can not listen on {settings.host}: {error.strerror or error}.\n")
         return NO_PORT
-    finally:
-        error_reports.stop()
     return 0
 
 
