@@ -37,15 +37,17 @@ class Seen:
 
 
 class Receiver:
-    """An HTTP server on a port of its own; `bodies` is all that it got, decompressed."""
+    """An HTTP server on a port of its own; `bodies` is all that it got, decompressed, and `headers` what stood before."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
+        self.headers: list[str] = []
         receiver = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
+                receiver.headers += [f"{name}: {value}" for name, value in self.headers.items()]
                 if self.headers.get("Content-Encoding") == "gzip":
                     body = gzip.decompress(body)
                 answer = receiver.take(self.path, body)

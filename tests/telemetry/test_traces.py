@@ -34,8 +34,9 @@ def test_it_shows_an_edit_from_the_request_to_the_worker_in_one_trace(
     """The manager can not reach Redis, so a worker publishes what was saved."""
     db.execute(delete(Outbox))
     db.commit()
-    manager = start("admin_flask", REDIS_URL=NOBODY, OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
-    worker = start("tasks", "--pool", "default", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
+    told = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector.url, "OTEL_EXPORTER_OTLP_HEADERS": "x-tenant=marketing"}
+    manager = start("admin_flask", REDIS_URL=NOBODY, **told)
+    worker = start("tasks", "--pool", "default", **told)
     status, text = manager.ask(
         "/api/v1/links?token=hunter2",
         body={"url": "https://shop.example/?mail=alice@example.com&t=hunter2", "slug": "offer"},
@@ -50,6 +51,7 @@ def test_it_shows_an_edit_from_the_request_to_the_worker_in_one_trace(
     until(lambda: valkey.exists(keys.link(1, "offer")))
     until(lambda: collector.named("task publish.link"))
     assert manager.stop() == worker.stop() == 0
+    assert "x-tenant: marketing" in collector.headers
     request = only(collector.named("POST /api/v1/links"))
     task = only(collector.named("task publish.link"))
     assert (request.program, task.program) == ("rastro-manager", "rastro-worker")
@@ -100,6 +102,25 @@ def test_it_spans_each_batch_of_clicks_with_their_number_and_what_the_servers_to
     roots = {span.name for span in collector.spans() if span.parent == ""}
     assert roots == {"batch track"}  # what it does by the clock is no trace
     assert [word for word in SECRETS if word in collector.text()] == []
+
+
+def test_it_leaves_out_in_the_worker_what_the_manager_left_out(
+    start: Start, collector: Collector, key: dict[str, str], valkey: redis.Redis
+) -> None:
+    endpoint = collector.url
+    manager = start(
+        "admin_flask",
+        REDIS_URL=NOBODY,
+        OTEL_EXPORTER_OTLP_ENDPOINT=endpoint,
+        OTEL_TRACES_SAMPLER="always_off",
+    )
+    worker = start("tasks", "--pool", "default", OTEL_EXPORTER_OTLP_ENDPOINT=endpoint)
+    body = {"url": "https://shop.example/", "slug": "offer"}
+    assert manager.ask("/api/v1/links", body=body, headers=key)[0] == 201
+    until(lambda: valkey.exists(keys.link(1, "offer")))
+    assert manager.stop() == worker.stop() == 0
+    assert [span for span in collector.named("task publish.link") if span.parent] == []
+    assert [span for span in collector.spans() if span.program == "rastro-manager"] == []
 
 
 @pytest.mark.parametrize("nobody", [closed_port, silent_port])
