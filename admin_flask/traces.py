@@ -13,8 +13,10 @@ from core.observe import current_request
 
 
 def register(app: Flask) -> None:
-    """Span the requests of `app` but those that the journal leaves out. Nothing is added where traces are off. Must come
-    after the journal, which gives each request its id."""
+    """Span the requests of `app`, but those that the journal leaves out; add nothing where traces are off.
+
+    Must come after the journal, which gives each request its id.
+    """
     if traces.is_on():
         app.before_request(_begin)
         app.after_request(_answered)

@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo
 from core.domain.networks import Networks, parse_networks
 from core.domain.ranges import Ranges, parse_ranges
 
-
 OBSERVE_HINT = (
     "install requirements/observe.lock (pip install --require-hashes -r requirements/observe.lock), "
     "or build the image with --build-arg OBSERVE=1"

@@ -37,7 +37,7 @@ class Seen:
 
 
 class Receiver:
-    """An HTTP server on a port of its own; `bodies` is all that it got, decompressed, and `headers` what stood before."""
+    """An HTTP server on a port of its own; `bodies` is all that it got, decompressed, `headers` what stood before."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
