@@ -6,13 +6,16 @@ ARG BASE=python:3.11-slim-bookworm
 # The packages, as locked. Nothing is compiled: each of them has a wheel. pip stays behind in this stage.
 FROM ${BASE} AS packages
 ARG SOURCE_DATE_EPOCH=0
+# Not empty: the packages for traces and error reports too (docs/observability.md).
+ARG OBSERVE=
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_COMPILE=1 PIP_ONLY_BINARY=:all:
 WORKDIR /build
-COPY requirements/pip.lock requirements/run.lock ./
+COPY requirements/pip.lock requirements/run.lock requirements/observe.lock ./
 RUN python3 -m venv pip \
     && pip/bin/pip install --quiet --require-hashes -r pip.lock \
     && python3 -m venv --without-pip /opt/rastro \
-    && pip/bin/pip --python /opt/rastro/bin/python3 install --quiet --require-hashes -r run.lock
+    && pip/bin/pip --python /opt/rastro/bin/python3 install --quiet --require-hashes -r run.lock \
+        ${OBSERVE:+-r observe.lock}
 # Pages are in English and Portuguese: the other thousand languages of Babel are 30 MB, a quarter of all of this.
 RUN find /opt/rastro/lib -path '*/babel/locale-data/*.dat' ! -name 'root.dat' ! -name 'en*.dat' ! -name 'pt*.dat' -delete
 # Bytecode is made here, since the image is read-only later, and never checked against its source again: neither changes.

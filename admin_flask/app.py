@@ -7,7 +7,7 @@ from flask import Flask, Response, make_response, redirect, url_for
 from redis import Redis
 from whitenoise import WhiteNoise
 
-from admin_flask import errors, extensions, filters, journal, pages, security
+from admin_flask import errors, extensions, filters, journal, pages, security, traces
 from admin_flask.account.views import blueprint as account
 from admin_flask.addresses import STATIC, TEMPLATES
 from admin_flask.api.views import register_api
@@ -57,6 +57,7 @@ def create_app(
     )
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
     journal.register(app)
+    traces.register(app)
     security.register(app)
     extensions.register(app)
     filters.register(app)

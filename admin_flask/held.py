@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from core.config import Settings
 from core.db.engine import make_engine
+from core.db.spans import trace_statements
 from core.services.mail import Sender
 
 
@@ -50,7 +51,9 @@ class _Database(SQLAlchemy):
 
     def _make_engine(self, bind_key: str | None, options: dict[str, Any], app: Any) -> Engine:
         settings: Settings = app.extensions["rastro"].settings
-        return make_engine(settings.database_url, pool_size=settings.manager_threads)
+        engine = make_engine(settings.database_url, pool_size=settings.manager_threads)
+        trace_statements(engine)
+        return engine
 
 
 db = _Database(

@@ -16,7 +16,8 @@ from core.observe import begin_request, current_request, end_request, logger
 log = logger(__name__)
 HEADER = "X-Request-ID"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_QUIET = ("static", "freshness.fragment", "health.livez", "health.readyz")
+QUIET = ("static", "freshness.fragment", "health.livez", "health.readyz")
+"""Views that browsers and probes ask for all day by themselves."""
 
 
 def register(app: Flask) -> None:
@@ -38,7 +39,7 @@ def _end(_error: BaseException | None) -> None:
 
 def _write(response: Response) -> Response:
     response.headers[HEADER] = current_request()
-    if request.endpoint in _QUIET:
+    if request.endpoint in QUIET:
         return response
     log.info(
         "manager.answered",

@@ -8,6 +8,7 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
 from admin_flask.app import create_app
+from core import error_reports, telemetry
 from core.config import Settings
 from core.observe import setup_logging
 
@@ -48,6 +49,7 @@ class Server(BaseApplication):
             "logger_class": Log,
             "control_socket_disable": True,
             "proc_name": "rastro-manager",
+            "worker_exit": lambda _arbiter, _worker: telemetry.stop(),
             "limit_request_line": 16384,
             "forwarded_allow_ips": "",
         }
@@ -55,13 +57,19 @@ class Server(BaseApplication):
             self.cfg.set(name, value)
 
     def load(self) -> Flask:
-        """Made in each worker process, so that no connection is shared across a fork."""
+        """Made in each worker process, so that no connection and no thread is shared across a fork."""
+        telemetry.start("manager", self._settings)
         return create_app(self._settings)
 
 
 def serve(settings: Settings) -> None:
     """Run until told to stop. Requests in flight are finished within GRACE_S seconds."""
-    setup_logging("manager", log_format=settings.log_format, log_level=settings.log_level)
+    setup_logging(
+        "manager",
+        log_format=settings.log_format,
+        log_level=settings.log_level,
+        note=error_reports.note if settings.sentry_dsn else None,
+    )
     Server(settings).run()
 
 

@@ -14,6 +14,12 @@ from zoneinfo import ZoneInfo
 from core.domain.networks import Networks, parse_networks
 from core.domain.ranges import Ranges, parse_ranges
 
+OBSERVE_HINT = (
+    "install requirements/observe.lock (pip install --require-hashes -r requirements/observe.lock), "
+    "or build the image with --build-arg OBSERVE=1"
+)
+"""What to do where a setting needs packages that only those install who want it."""
+
 
 class SettingError(Exception):
     """A setting is missing or has a value that can not be used; the text is one line for the operator."""
@@ -56,6 +62,9 @@ class Settings:
     log_level: str
     log_format: str
     access_log_sample: int
+    otel_exporter_otlp_endpoint: str
+    otel_exporter_otlp_headers: str
+    sentry_dsn: str
     tracker_fd: int | None = field(default=None)
     manager_fd: int | None = field(default=None)
 
@@ -97,6 +106,11 @@ class Settings:
             log_level=env.choice("LOG_LEVEL", "info", ("debug", "info", "warning", "error")),
             log_format=env.choice("LOG_FORMAT", "json", ("json", "text")),
             access_log_sample=env.integer("ACCESS_LOG_SAMPLE", 0, 0, 1_000_000_000),
+            otel_exporter_otlp_endpoint=env.url(
+                "OTEL_EXPORTER_OTLP_ENDPOINT", "", schemes=("http", "https"), secret=True
+            ),
+            otel_exporter_otlp_headers=env.raw_secret("OTEL_EXPORTER_OTLP_HEADERS"),
+            sentry_dsn=env.url("SENTRY_DSN", "", schemes=("http", "https"), secret=True),
             tracker_fd=env.integer_or_none("TRACKER_FD", 3, 65535),
             manager_fd=env.integer_or_none("MANAGER_FD", 3, 65535),
         )

@@ -77,6 +77,7 @@ _NAMED_QUERY = re.compile(
     r"""(query(?:_string)?['"]?\s*[=:]\s*b?)(['"])(?:\\.|(?!\2).)*(?:\2|\Z)""", re.IGNORECASE | re.DOTALL
 )
 _PAIR = re.compile(r"(?<=[\w\]%])=[^\s;,'\"()=][^\s;,'\"()]*")
+_AT = re.compile(r"[^\s'\"<>()\[\]{},;]+@[^\s'\"<>()\[\]{},;]+")
 _V4 = r"\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)"
 _ADDRESS = re.compile(
     rf"(?<![0-9a-f:])(?:[0-9a-f]{{0,4}}:){{2,7}}(?:{_V4}|[0-9a-f]{{0,4}}(?![0-9a-f:.]))|(?<!\d)(?<!\d\.){_V4}",
@@ -84,16 +85,20 @@ _ADDRESS = re.compile(
 )
 
 
-def setup_logging(program: str, *, log_format: str, log_level: str) -> None:
+def setup_logging(
+    program: str, *, log_format: str, log_level: str, note: structlog.typing.Processor | None = None
+) -> None:
     """Send the logs of this process, its libraries' included, to stderr: `log_format` is json or text.
 
-    Every line carries `program`. Called once, by a program's main function.
+    Every line carries `program`. `note` sees every event before its exception becomes text. Called once, by a program's
+    main function.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        *([note] if note is not None else []),
         structlog.processors.format_exc_info,
         _named(program),
         scrub,
@@ -186,6 +191,13 @@ def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mut
     if event.get("_from_structlog") is False and isinstance(event.get("event"), str):
         event["event"] = _without_addresses(_without_queries(event["event"]))
     return event
+
+
+def without_private(text: str) -> str:
+    """What may leave the house of an error's own text: its first line alone, since servers quote values in those that
+    follow, without what looks like a query, an address of a visitor, an e-mail address or a password in a URL."""
+    line = text.strip().partition("\n")[0]
+    return _AT.sub("…", _PAIR.sub("=…", _without_addresses(_without_queries(line))))
 
 
 def _without_queries(text: str) -> str:

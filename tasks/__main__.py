@@ -4,6 +4,7 @@ import argparse
 import os
 import sys
 
+from core import telemetry
 from core.config import SettingError, Settings
 from core.observe import setup_logging
 from tasks.queues import POOLS
@@ -22,6 +23,7 @@ def main() -> int:
         if pool not in POOLS:
             raise SettingError(f"WORKER_POOL must be one of {', '.join(POOLS)}, not {pool!r}.")
         settings = Settings.from_env().require("database_url", "redis_url")
+        telemetry.check(settings)
     except SettingError as error:
         print(error, file=sys.stderr)
         return 2

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 from sqlalchemy import Engine
 
+from core import traces
 from core.config import Settings
 from core.contracts import click_event
 from core.contracts.click_event import OUTCOMES, ClickEvent, unix_ms
@@ -69,7 +70,8 @@ def make_handler(
             else:
                 prepared.append(enricher.prepare(event, today=today))
         if prepared:
-            result = store_batch(store, prepared, now=at)
+            with traces.span("store clicks", facts={"rastro.clicks": len(prepared)}):
+                result = store_batch(store, prepared, now=at)
             metrics.CLICKS.labels("stored").inc(result.stored)
             metrics.CLICKS.labels("duplicate").inc(result.duplicate)
             metrics.CLICKS.labels("expired").inc(result.expired)

@@ -5,9 +5,11 @@ import logging
 import os
 from datetime import UTC, datetime
 
+from core import error_reports, telemetry
 from core.config import Settings
 from core.contracts.keys import SAMPLE_EVERY_S
 from core.db.engine import make_engine
+from core.db.spans import trace_statements
 from core.observe import logger, serve_metrics, setup_logging
 from core.services.queues.samples import take_sample
 from core.services.redis_client import make_redis
@@ -30,12 +32,19 @@ is short as a worker does, whose clicks wait in safety."""
 
 def run(settings: Settings, *, pool: str) -> None:
     """Work for a pool until a signal says stop. Raises OSError when the metrics' port is taken."""
-    setup_logging("worker", log_format=settings.log_format, log_level=settings.log_level)
+    setup_logging(
+        "worker",
+        log_format=settings.log_format,
+        log_level=settings.log_level,
+        note=error_reports.note if settings.sentry_dsn else None,
+    )
+    telemetry.start("worker", settings)
     logging.getLogger("huey").setLevel(logging.CRITICAL)  # what a task raised is told by the worker, once
     logging.getLogger("huey.consumer").setLevel(logging.WARNING)
     threads = len(LANES[pool]) * settings.worker_threads
     idle_limit = 2 * settings.worker_lease  # what this process held is another's by then
     engine = make_engine(settings.database_url, pool_size=threads + 3, idle_limit=idle_limit)
+    trace_statements(engine)
     context = Context(settings=settings, engine=engine, redis=make_redis(settings.redis_url, timeout=5))
     client = make_client(settings.redis_url, connections=threads + 8)
     huey = TaskHuey(registry=REGISTRY, context=context, client=client, lease=settings.worker_lease)
@@ -52,6 +61,7 @@ def run(settings: Settings, *, pool: str) -> None:
     _collect_seldom()
     os.nice(NICENESS)
     consumer.run()
+    telemetry.stop()
 
 
 def _collect_seldom() -> None:

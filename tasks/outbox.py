@@ -10,6 +10,7 @@ from core.contracts import task_message
 from core.contracts.keys import QUEUES
 from core.contracts.task_message import TaskMessage
 from core.db.work import Outbox
+from core.traces import arrived
 from tasks.streams import StreamStorage
 
 MOST = 500
@@ -34,12 +35,14 @@ def pump(engine: Engine, storage: StreamStorage, *, now: datetime | None = None)
         ).all()
         messages: dict[str, list[bytes]] = defaultdict(list)
         for row in rows:
+            request, trace = arrived(row.request)
             message = TaskMessage(
                 id=str(uuid.UUID(int=row.id)),
                 task=row.task,
                 args=tuple(row.args),
                 enqueued_ms=int(row.created_at.timestamp() * 1000),
-                request=row.request,
+                request=request,
+                trace=trace,
             )
             messages[row.queue if row.queue in QUEUES else "system"].append(task_message.encode(message))
         for queue, encoded in messages.items():

@@ -170,7 +170,7 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
         A look passes everything that is held, which may be some ten thousand entries: None, without a look, while one
         by any process that found nothing is less than a sixteenth of the lease ago."""
         names = [keys.stream(queue), keys.looked(queue)]
-        args = [GROUP, consumer, self._lease_ms, most, max(self._lease_ms // 16, 1)]
+        args: list[Any] = [GROUP, consumer, self._lease_ms, most, max(self._lease_ms // 16, 1)]
         answer = self._with_groups([queue], lambda: self._scripts["reclaim"](keys=names, args=args))
         if not answer or not answer[1]:
             return None

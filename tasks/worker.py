@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from huey.consumer import Worker
 
+from core import error_reports, traces
 from core.contracts import task_message
 from core.contracts.task_message import TaskMessage
 from core.observe import begin_request, end_request, logger
@@ -110,23 +111,33 @@ class LaneWorker(Worker):  # type: ignore[misc]
         parts = [places] if places else []
         while parts:
             part = parts.pop()
-            payloads = [lot.payloads[place] for place in part]
-            alone = part[0] if len(part) == 1 else None
-            try:
-                rejected = self._attempt(lot, alone, lambda: handle(payloads), is_nobodys)  # noqa: B023 (called at once)
-            except Leaving:
-                raise
-            except Exception as error:
-                if alone is None:
-                    log.warning("worker.halved", queue=lot.queue, entries=len(part), reason=repr(error))
-                    middle = len(part) // 2
-                    parts += [part[middle:], part[:middle]]
-                else:
-                    self._bury_failed(lot, alone, error)
-                continue
-            for index, reason in rejected.items():
-                self._bury(lot, part[index], reason=reason)
-            self._acknowledge(lot, [place for index, place in enumerate(part) if index not in rejected])
+            with traces.span(
+                f"batch {lot.queue}",
+                kind=traces.CONSUMER,
+                facts={"rastro.queue": lot.queue, "messaging.batch.message_count": len(part)},
+            ):
+                parts += self._settle_part(lot, part, handle)
+
+    def _settle_part(self, lot: Lot, part: list[int], handle: Handler) -> list[list[int]]:
+        """Settle these entries together. Returns its halves, the first one last, where its content was to blame."""
+        payloads = [lot.payloads[place] for place in part]
+        alone = part[0] if len(part) == 1 else None
+        try:
+            rejected = self._attempt(lot, alone, lambda: handle(payloads), is_nobodys)
+        except Leaving:
+            raise
+        except Exception as error:
+            traces.failed(error)
+            if alone is None:
+                log.warning("worker.halved", queue=lot.queue, entries=len(part), reason=repr(error))
+                middle = len(part) // 2
+                return [part[middle:], part[:middle]]
+            self._bury_failed(lot, alone, error)
+            return []
+        for index, reason in rejected.items():
+            self._bury(lot, part[index], reason=reason)
+        self._acknowledge(lot, [place for index, place in enumerate(part) if index not in rejected])
+        return []
 
     def _handler(self, queue: str) -> Handler:
         if queue not in self._handlers:
@@ -151,7 +162,18 @@ class LaneWorker(Worker):  # type: ignore[misc]
             lot.task = message.task
             begin_request(message.request, task=message.task, task_id=message.id)
             try:
-                self._run_task(lot, place, message)
+                with traces.span(
+                    f"task {message.task}",
+                    kind=traces.CONSUMER,
+                    parent=message.trace,
+                    facts={
+                        "rastro.queue": lot.queue,
+                        "rastro.task_id": message.id,
+                        "rastro.attempts": message.attempts,
+                        "rastro.request": message.request,
+                    },
+                ):
+                    self._run_task(lot, place, message)
             finally:
                 end_request()
 
@@ -161,6 +183,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
         except Leaving:
             raise
         except Exception as error:
+            traces.failed(error)
             if isinstance(error, Deadly) or message.attempts >= self.huey.specs[message.task].retries:
                 self._bury_failed(lot, place, error, message)
             else:
@@ -195,7 +218,8 @@ class LaneWorker(Worker):  # type: ignore[misc]
         ids = [lot.ids[place] for place in places]
         if ids:
             ran_ms = self._ran_ms()
-            ours = self._insist(lot.queue, lambda: self.huey.storage.acknowledge(lot, ids, ran_ms=ran_ms))
+            with traces.span("acknowledge", kind=traces.CLIENT, facts={"db.system.name": "redis"}):
+                ours = self._insist(lot.queue, lambda: self.huey.storage.acknowledge(lot, ids, ran_ms=ran_ms))
             metrics.DONE.labels(lot.queue).inc(ours)
             if ours < len(ids):
                 log.warning("worker.lease_lost", queue=lot.queue, entries=len(ids) - ours)
@@ -204,6 +228,8 @@ class LaneWorker(Worker):  # type: ignore[misc]
         self, lot: Lot, place: int, error: Exception, message: TaskMessage | None = None
     ) -> None:
         reason = DEADLY if isinstance(error, Deadly) else FAILED
+        tags = {"task": message.task, "task_id": message.id} if message else {}
+        error_reports.report(error, "worker.dead_letter", queue=lot.queue, **tags)
         self._bury(lot, place, reason=reason, error=error, message=message)
 
     def _bury(

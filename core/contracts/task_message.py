@@ -10,7 +10,8 @@ VERSION = 1
 
 class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     """`task` is a registered name such as "publish.link"; `args` are ids and scalars, so that a task can run twice;
-    `request` is the id of what a person or program asked for, of which this is a part, "" for none."""
+    `request` is the id of what a person or program asked for, of which this is a part, "" for none;
+    `trace` is the span that it was asked in, as W3C's `traceparent`, "" where traces are off."""
 
     id: str
     task: str
@@ -18,6 +19,7 @@ class TaskMessage(msgspec.Struct, frozen=True, omit_defaults=True):
     attempts: int = 0
     enqueued_ms: int = 0
     request: str = ""
+    trace: str = ""
     version: int = 1  # what is left out means 1, for ever; `encode` writes the version of this release
 
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlsplit
 import psycopg
 from redis import RedisError
 
+from core import error_reports, traces
 from core.config import SettingError, Settings
 from core.contracts import keys
 from core.db.engine import make_engine
@@ -70,6 +71,8 @@ def look(environ: dict[str, str]) -> Iterator[Finding]:
     yield from _guarded("PostgreSQL", settings.database_url, "DATABASE_URL", lambda: _postgres(settings))
     yield from _guarded("Redis", settings.redis_url, "REDIS_URL", lambda: _redis(settings))
     yield from _mail(settings)
+    yield from _observed("traces", lambda: traces.check(settings.otel_exporter_otlp_endpoint))
+    yield from _observed("error reports", lambda: error_reports.check(settings.sentry_dsn))
     yield from _spool(settings)
     yield from _addresses(settings)
     if settings.geoip_mmdb is None:
@@ -194,6 +197,14 @@ def _mail(settings: Settings) -> Iterator[Finding]:
     finally:
         if client is not None:
             client.close()
+
+
+def _observed(what: str, check: Callable[[], None]) -> Iterator[Finding]:
+    """Nothing to say where all is well: most installations have neither."""
+    try:
+        check()
+    except SettingError as error:
+        yield Finding(FAIL, what, str(error), "see docs/observability.md")
 
 
 def _spool(settings: Settings) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ PROGRAMS = {
     "test": Program(
         "run the tests; further words go to pytest",
         ("-m", "pytest", "-n", "{cores}"),
-        ("run", "embedded", "dev"),
+        ("run", "embedded", "observe", "dev"),
         in_root=True,
     ),
     "bench": Program(

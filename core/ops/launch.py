@@ -8,13 +8,15 @@ import platform
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from core.ops.commands import LINT, PROGRAMS, CommandFailed, build_parser, help_text, operations
 
 _NEWEST_PYTHON = (3, 14)
 _OLDEST_GLIBC = (2, 28)
+_OBSERVED = ("OTEL_EXPORTER_OTLP_ENDPOINT", "SENTRY_DSN", "SENTRY_DSN_FILE")
+"""Settings whose packages are installed only where one of them is set."""
 
 
 def main(words: Sequence[str], root: str) -> int:
@@ -67,12 +69,19 @@ def unsupported(
     return None
 
 
+def locks_of(command: str, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Which of `requirements/NAME.lock` a command needs."""
+    if command == "lint":
+        return PROGRAMS["test"].locks
+    program = PROGRAMS.get(command)
+    locks = program.locks if program else ("run", "embedded")
+    asked = any(environ.get(name, "").strip() for name in _OBSERVED)
+    return (*locks, "observe") if asked and "observe" not in locks else locks
+
+
 def _run(command: str, rest: list[str], root: Path) -> int:
     program = PROGRAMS.get(command)
-    locks = (
-        program.locks if program else ("run", "embedded", "dev") if command == "lint" else ("run", "embedded")
-    )
-    python = _interpreter(root, locks)
+    python = _interpreter(root, locks_of(command, os.environ))
     os.environ["PYTHONPATH"] = os.pathsep.join(
         [str(root), *(part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part)]
     )

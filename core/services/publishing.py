@@ -26,9 +26,9 @@ from core.db.models import Campaign, Domain, Link
 from core.db.work import Outbox, snapshot_revision
 from core.domain.app_links import ascii_app_url
 from core.domain.urls import ascii_url
-from core.observe import current_request
 from core.services.link_caps import forget_strangers, seed_counts
 from core.services.link_targets import NO_TARGETS, Targets, targets_of
+from core.traces import CLIENT, journey, span
 
 log = logging.getLogger(__name__)
 
@@ -129,8 +129,9 @@ def publish_now(session: Session, redis: Redis | None, announced: Sequence[Outbo
         return not announced
     engine = session.get_bind().engine
     try:
-        for row in announced:
-            _run(engine, redis, row)
+        with span("publish", facts={"rastro.keys": len(announced)}):
+            for row in announced:
+                _run(engine, redis, row)
         with engine.begin() as connection:
             connection.execute(delete(Outbox).where(Outbox.id.in_([row.id for row in announced])))
     except (RedisError, SQLAlchemyError) as error:
@@ -210,7 +211,8 @@ def domain_of(row: Domain) -> DomainSnapshot:
 
 def put(redis: Redis, name: str, framed: bytes) -> bool:
     """Write a framed snapshot and announce it, unless Redis holds a newer one (False)."""
-    return bool(redis.register_script(_script())(keys=[name], args=[framed, keys.CHANGED]))
+    with span("put snapshot", kind=CLIENT, facts={"db.system.name": "redis"}):
+        return bool(redis.register_script(_script())(keys=[name], args=[framed, keys.CHANGED]))
 
 
 def lift_revisions(connection: Connection, *, above: int) -> None:
@@ -254,7 +256,7 @@ def _announce(session: Session, task: str, args: list[int | str], now: datetime)
         args=args,
         not_before=now + _REPAIR_AFTER,
         created_at=now,
-        request=current_request(),
+        request=journey(),
     )
     session.add(row)
     return row

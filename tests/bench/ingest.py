@@ -75,8 +75,8 @@ def rate(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
 
 
 def processes(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
-    """Two worker processes and six, in turn, on the same number of clicks: enough for each of six to have met the agents,
-    referrers and visitors that it will meet again. What every process has to learn for itself is no matter of how many work."""
+    """Two worker processes and six, in turn, on the same number of clicks: enough for each of six to have met the
+    agents, referrers and texts that it will meet again, which every process learns for itself once."""
     number = options.clicks or (30_000 if options.quick else 600_000)
     rounds = options.rounds or (1 if options.quick else 5)
     rates: dict[int, list[float]] = {_FEW: [], _MANY: []}

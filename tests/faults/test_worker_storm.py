@@ -102,8 +102,8 @@ class Place:
 
 
 def has_begun(engine: Engine) -> bool:
-    """Every entry of the schedule ran once. What runs daily takes hours long past out of Redis, and later clicks of such
-    an hour are counted from nothing, as its contract says; here it is over before the first poison from 1970 comes."""
+    """Every entry of the schedule ran once. What runs daily takes hours long past out of Redis, and later clicks of
+    such an hour are counted from nothing, as its contract says; here it is over before poison from 1970 comes."""
     with engine.connect() as connection:
         runs = connection.execute(text("select count(*), count(last_finished) from schedule")).one()
     return runs == (len(ENTRIES), len(ENTRIES))

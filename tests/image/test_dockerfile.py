@@ -9,7 +9,7 @@ import pytest
 from admin_flask.extensions import LANGUAGES
 from tests.image.files import ROOT, final_stage, instructions
 
-LOCKS = ("pip", "run", "sbom")
+LOCKS = ("pip", "run", "observe", "sbom")
 
 
 def test_it_starts_the_one_command_without_a_shell() -> None:
@@ -30,7 +30,10 @@ def test_it_takes_the_base_from_whoever_builds() -> None:
 
 def test_it_installs_nothing_but_what_is_locked() -> None:
     installs = [part for _, rest in instructions() for part in rest.split("&&") if " install --quiet" in part]
-    assert [re.findall(r"-r (\S+)\.lock", part) for part in installs] == [[name] for name in LOCKS]
+    named = [re.findall(r"-r (\S+)\.lock", part) for part in installs]
+    assert named == [["pip"], ["run", "observe"], ["sbom"]]
+    assert "${OBSERVE:+-r observe.lock}" in installs[1]  # only for whoever asks
+    assert ("ARG", "OBSERVE=") in instructions()
     assert all("--require-hashes" in part for part in installs)
 
 
@@ -96,6 +99,7 @@ def test_its_locks_have_a_hash_for_every_package(name: str) -> None:
         ("static", True),
         ("rastro", True),
         ("requirements/run.lock", True),
+        ("requirements/observe.lock", True),
         ("requirements/embedded.lock", False),
         ("requirements/dev.lock", False),
         ("tests", False),

@@ -53,6 +53,8 @@ SECRETS = {
     "REDIS_URL": "rediss://:x@redis:6379/0",
     "SECRET_KEY": "x" * 64,
     "SMTP_URL": "smtps://x:x@mail.example.com",
+    "SENTRY_DSN": "",
+    "OTEL_EXPORTER_OTLP_HEADERS": "",
 }
 
 

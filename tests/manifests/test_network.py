@@ -1,6 +1,7 @@
 """Every connection that is needed is let through, and the few that must not be are not."""
 
 import re
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from admin_flask.server import Server
 from core.config import Settings
 from tests.manifests.cluster import NAMES, PROGRAMS, cluster, labels, pod, port_of, selects
-from tests.manifests.render import Object, containers
+from tests.manifests.render import MANIFESTS, Object, containers
 from tracker_quart.connection import KEEP_ALIVE_S
 
 MONITORED = ("overlays/eks", "overlays/peak")
@@ -149,3 +150,30 @@ def test_it_trusts_the_subnets_that_it_lets_in(name: str) -> None:
     for policy in ("from-visitors", "from-staff"):
         (rule,) = cluster(name).one("NetworkPolicy", policy)["spec"]["ingress"]
         assert {one["ipBlock"]["cidr"] for one in rule["from"]} == trusted
+
+
+def test_it_opens_the_way_to_a_collector_and_a_sentry_by_a_component(tmp_path: Path) -> None:
+    """Without it nobody reaches a collector, and no tracker anything outside."""
+    (tmp_path / "kustomization.yaml").write_text(
+        f"resources: [{MANIFESTS / 'base'}]\ncomponents: [{MANIFESTS / 'components/telemetry'}]\n",
+        encoding="utf-8",
+    )
+    name = str(tmp_path)
+    for deployment in PROGRAMS:
+        workload = cluster(name).one("Deployment", deployment)
+        settings = Settings.from_env(cluster(name).env(workload))
+        collector = urlsplit(settings.otel_exporter_otlp_endpoint)
+        more = ports(rules(name, workload, "egress")) - ports(rules("base", workload, "egress"))
+        wanted = {443} if deployment in ("deploy-tracker", "deploy-worker-track") else set()
+        assert more == wanted | ({collector.port} if deployment != "deploy-tracker" else set())
+    (migrate,) = cluster(name).all("Job")
+    assert rules(name, migrate, "egress") == rules("base", migrate, "egress")
+    (rule,) = cluster(name).one("NetworkPolicy", "to-collector")["spec"]["egress"]
+    (place,) = rule["to"]
+    assert collector.hostname is not None
+    assert (
+        place["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+        == (collector.hostname.split(".")[1])
+    )
+    outside = cluster(name).one("NetworkPolicy", "to-the-outside")["spec"]["egress"][0]["to"]
+    assert cluster(name).one("NetworkPolicy", "to-sentry")["spec"]["egress"][0]["to"] == outside

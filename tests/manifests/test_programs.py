@@ -111,7 +111,11 @@ def test_it_gives_each_program_what_it_needs(name: str, deployment: str, package
     if package in ("tracker_quart", "admin_flask"):
         assert settings.host == "0.0.0.0"
     secret = {entry["name"] for entry in container_of(name, deployment)["env"] if "valueFrom" in entry}
-    optional = {"SMTP_URL"} if deployment in ("deploy-manager", "deploy-worker") else set()
+    optional = {"SENTRY_DSN"}
+    if deployment != "deploy-tracker":
+        optional.add("OTEL_EXPORTER_OTLP_HEADERS")
+    if deployment in ("deploy-manager", "deploy-worker"):
+        optional.add("SMTP_URL")
     assert secret == {word.upper() for word in needed_by(package)} | optional  # and no more than that
 
 
@@ -225,6 +229,7 @@ def test_it_keeps_the_spool_on_a_volume_with_more_room_than_the_spool_takes(name
 def test_it_holds_no_secret(name: str) -> None:
     assert cluster(name).all("Secret") == []
     secret = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SMTP_URL", "REDIS_PASSWORD"}
+    secret |= {"SENTRY_DSN", "OTEL_EXPORTER_OTLP_HEADERS"}
     for config in cluster(name).all("ConfigMap"):
         assert not secret & set(config["data"])
     for workload in cluster(name).workloads:

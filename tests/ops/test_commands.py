@@ -156,6 +156,7 @@ def test_it_refuses_a_redis_that_throws_clicks_away(up: Up) -> None:
         ({}, "links in Redis", "warn", "never published"),
         ({}, "tables", "ok", "as this release wants"),
         ({"SMTP_URL": "smtp://127.0.0.1:9"}, "mail", "fail", "127.0.0.1 does not take mail"),
+        ({"SENTRY_DSN": "https://sentry.example"}, "error reports", "fail", "SENTRY_DSN is no DSN"),
         ({"SPOOL_DIR": "/proc/spool"}, "spool", "fail", "/proc/spool can not be written"),
         ({"SPOOL_MAX_MB": "1000000"}, "spool", "warn", "MB free"),
         ({"ADMIN_URL": "http://rastro.example"}, "ADMIN_URL", "warn", "not encrypted"),

@@ -87,6 +87,23 @@ def test_it_names_a_platform_that_is_not_supported(differs: dict[str, object], s
     assert (reason is None) if said is None else (said in str(reason) and "\n" not in str(reason))
 
 
+@pytest.mark.parametrize(
+    ("command", "environ", "locks"),
+    [
+        ("tracker", {}, ("run",)),
+        ("tracker", {"SENTRY_DSN_FILE": "/run/secrets/dsn"}, ("run", "observe")),
+        ("up", {"SENTRY_DSN": ""}, ("run", "embedded")),
+        ("up", {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4318"}, ("run", "embedded", "observe")),
+        ("test", {"SENTRY_DSN": "https://key@sentry.example/7"}, ("run", "embedded", "observe", "dev")),
+        ("lint", {}, ("run", "embedded", "observe", "dev")),
+    ],
+)
+def test_it_installs_what_traces_and_reports_need_for_whoever_wants_them(
+    command: str, environ: dict[str, str], locks: tuple[str, ...]
+) -> None:
+    assert launch.locks_of(command, environ) == locks
+
+
 def test_it_can_be_read_by_a_python_that_is_too_old() -> None:
     ast.parse((ROOT / "rastro").read_text(encoding="utf-8"), feature_version=(3, 4))
 

@@ -1,0 +1,3 @@
+"""Which release of Rastro this is; setup.cfg takes the number from here."""
+
+VERSION = "0.1.0"
