@@ -45,6 +45,17 @@ def test_it_refuses_what_it_does_not_know(text: str, tmp_path: Path, monkeypatch
         render(tmp_path.name)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_it_puts_everything_into_the_namespace(name: str) -> None:
+    """What has none would go wherever the person who applies it happens to be."""
+    outside = [
+        (one["kind"], one["metadata"]["name"])
+        for one in cluster(name).objects
+        if one["metadata"].get("namespace") != "rastro"
+    ]
+    assert outside == [("Namespace", "rastro")]
+
+
 def test_it_lists_every_file_in_a_kustomization() -> None:
     for folder in {file.parent for file in MANIFESTS.rglob("kustomization.yaml")}:
         told = yaml.safe_load((folder / "kustomization.yaml").read_text(encoding="utf-8"))
