@@ -35,6 +35,8 @@ def test_it_renders_what_kubectl_renders(name: str) -> None:
         "patches: [{patch: '{kind: Namespace, metadata: {name: n, finalizers: [a]}}'}]",
         "patches: [{path: other.yaml}]",
         "images: [{name: rastro, newSuffix: x}]",
+        "configMapGenerator: [{name: c, files: [namespace.yaml], options: {}}]",
+        "configMapGenerator: [{name: c, literals: [a=b], options: {disableNameSuffixHash: true}}]",
     ],
 )
 def test_it_refuses_what_it_does_not_know(text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
