@@ -110,6 +110,13 @@ def test_it_says_in_one_line_what_it_can_not_do(
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(("key", "said"), [("", "no secret key"), ("k" * 32, "files and the secret key")])
+def test_it_says_whether_a_backup_holds_the_secret_key(run: Run, tmp_path: Path, key: str, said: str) -> None:
+    done = run("backup", str(tmp_path / "rastro.backup"), SECRET_KEY=key)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said in done.stdout
+
+
 def test_it_migrates_without_redis(run: Run) -> None:
     done = run("migrate", REDIS_URL="")
     assert (done.returncode, done.stderr) == (0, "")

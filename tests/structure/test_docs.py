@@ -88,9 +88,10 @@ def test_it_links_only_to_pages_that_exist() -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """The names that the headings of a page have, as its readers' sites make them."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.M)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+    """The names that the headings of a page have, as its readers' sites make them, and those that it gives itself."""
+    text = page.read_text(encoding="utf-8")
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()) for heading in re.findall(r"^#+ (.+)$", text, re.M)}
+    return {name.replace(" ", "-") for name in made} | set(re.findall(r'<a id="(.+?)">', text))
 
 
 def test_it_links_only_to_headings_that_exist() -> None:
