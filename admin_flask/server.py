@@ -7,6 +7,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
+from admin_flask import metrics
 from admin_flask.app import create_app
 from core.config import Settings
 from core.observe import setup_logging
@@ -56,7 +57,9 @@ class Server(BaseApplication):
 
     def load(self) -> Flask:
         """Made in each worker process, so that no connection is shared across a fork."""
-        return create_app(self._settings)
+        app = create_app(self._settings)
+        metrics.show(self._settings)
+        return app
 
 
 def serve(settings: Settings) -> None:

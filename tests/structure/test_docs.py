@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prometheus_client import REGISTRY
 
+import admin_flask.metrics  # noqa: F401 (they register themselves)
 import tasks
 import tracker_quart
 from core.contracts import keys
