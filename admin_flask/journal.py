@@ -1,8 +1,8 @@
-"""One log line for each answer, and a count: which view, how long, for whom. Never an address with its query or a secret
-path.
+"""One log line for each answer, and a count: which view, how long, for whom.
 
-Every request has an id, the one that a load balancer or a program sent with it or a new one. It is in each line that is
-logged for it, here and by the workers, and goes back as `X-Request-ID`: who reports an error names it.
+Never an address with its query or a secret path. Every request has an id, the one that a load balancer or a program
+sent with it or a new one. It is in each line that is logged for it, here and by the workers, and goes back as
+`X-Request-ID`: who reports an error names it.
 """
 
 import re
