@@ -46,6 +46,7 @@ class Server(BaseApplication):
             "keepalive": 15,
             "timeout": 60,
             "graceful_timeout": GRACE_S,
+            "post_worker_init": lambda _worker: metrics.show(settings),
             "logger_class": Log,
             "control_socket_disable": True,
             "proc_name": "rastro-manager",
@@ -57,9 +58,7 @@ class Server(BaseApplication):
 
     def load(self) -> Flask:
         """Made in each worker process, so that no connection is shared across a fork."""
-        app = create_app(self._settings)
-        metrics.show(self._settings)
-        return app
+        return create_app(self._settings)
 
 
 def serve(settings: Settings) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -187,7 +186,3 @@ def test_it_is_lint_and_the_whole_suite_that_a_change_must_pass() -> None:
     assert re.findall(r"^\./rastro (\w+)", text, re.M) == ["lint", "test"]
     for name in ("ci", "release"):
         assert workflow(name)["jobs"]["test"]["steps"][-1]["run"] == ".ci/run"
-
-
-def test_it_has_the_checkers() -> None:
-    assert shutil.which("zizmor", path=BESIDE) and shutil.which("check-jsonschema", path=BESIDE)
