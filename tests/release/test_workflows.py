@@ -167,7 +167,7 @@ def test_it_reads_the_version_and_the_base_where_they_stand() -> None:
     (version, base) = (
         subprocess.run(["sed", "-n", word, file], cwd=ROOT, capture_output=True, text=True, check=True).stdout
         for script in scripts()
-        for word, file in re.findall(r"\$\(sed -n '([^']+)' ([\w.]+)\)", script)
+        for word, file in re.findall(r"\$\(sed -n '([^']+)' ([\w./]+)\)", script)
     )
     assert re.fullmatch(r"\d+\.\d+\.\d+\n", version)
     assert instructions()[0] == ("ARG", f"BASE={base.strip()}")
