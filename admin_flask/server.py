@@ -7,6 +7,7 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 
+from admin_flask import metrics
 from admin_flask.app import create_app
 from core import error_reports, telemetry
 from core.config import Settings
@@ -46,6 +47,7 @@ class Server(BaseApplication):
             "keepalive": 15,
             "timeout": 60,
             "graceful_timeout": GRACE_S,
+            "post_worker_init": lambda _worker: metrics.show(settings),
             "logger_class": Log,
             "control_socket_disable": True,
             "proc_name": "rastro-manager",

@@ -47,6 +47,11 @@ def run_backup(args: argparse.Namespace) -> int:
     if target.is_dir():
         raise CommandFailed(f"{target} is a folder. Name a file in it.")
     with servers(args.data) as settings:
+        secret = (
+            " and the secret key"
+            if settings.secret_key
+            else ", and no secret key, since SECRET_KEY is not set"
+        )
         try:
             counts = write_backup(settings, target)
         except OSError as error:
@@ -55,7 +60,7 @@ def run_backup(args: argparse.Namespace) -> int:
             ) from error
     print(
         f"Saved to {target} ({target.stat().st_size / 1e6:,.1f} MB): the database, {counts['queued']} entries of the "
-        f"queues, {counts['spooled']} spool files and the secret key.\n"
+        f"queues, {counts['spooled']} spool files{secret}.\n"
         "It holds password hashes and visitors' addresses: keep it where only you can read it.\n"
         "./rastro restore puts it back."
     )

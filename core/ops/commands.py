@@ -129,12 +129,19 @@ def _user(command: argparse.ArgumentParser) -> None:
 
 
 def _key(command: argparse.ArgumentParser) -> None:
-    actions = command.add_subparsers(dest="action", required=True, metavar="create")
+    actions = command.add_subparsers(dest="action", required=True, metavar="create|list|revoke")
     create = actions.add_parser("create", help="make an API key; prints the key alone")
     create.add_argument("--name", required=True, help="what the key is for")
     create.add_argument("--role", required=True, choices=ROLES, help="what it may do")
     _data(create)
     create.set_defaults(run="core.ops.people:create_key")
+    listing = actions.add_parser("list", help="show the keys that open something, with their numbers")
+    _data(listing)
+    listing.set_defaults(run="core.ops.people:list_keys")
+    revoke = actions.add_parser("revoke", help="let a key open nothing from now on")
+    revoke.add_argument("key", metavar="NUMBER", type=int, help="as `key list` shows it")
+    _data(revoke)
+    revoke.set_defaults(run="core.ops.people:revoke_key")
 
 
 def _domain(command: argparse.ArgumentParser) -> None:
@@ -251,7 +258,7 @@ _OPERATIONS = {
     "demo": ("make example links and clicks", _demo),
     "check": ("look at every setting, the servers and the folders", _check),
     "user": ("create a person, or reset a password", _user),
-    "key": ("create an API key", _key),
+    "key": ("create, list or revoke API keys", _key),
     "domain": ("add a host name for links", _domain),
     "init": ("make the secrets, the first admin and domain of a compose installation", _init),
     "backup": ("write everything into one file, also while running", _backup),

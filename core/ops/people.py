@@ -64,6 +64,27 @@ def create_key(args: argparse.Namespace) -> int:
     return 0
 
 
+def list_keys(args: argparse.Namespace) -> int:
+    """Print a line for each API key that opens something: its number, how it begins, its role, last use and name."""
+    with _database(args.data) as session:
+        for key in accounts.list_keys(session):
+            if key.revoked_at is None:
+                used = f"used {key.last_used_at:%Y-%m-%d}" if key.last_used_at else "never used"
+                print(f"{key.id:>6}  {key.prefix}...  {key.role:8}  {used:15}  {key.name}")
+    return 0
+
+
+def revoke_key(args: argparse.Namespace) -> int:
+    """An API key opens nothing from now on."""
+    with _database(args.data) as session:
+        try:
+            accounts.revoke_key(session, key_id=args.key, actor=COMMAND, now=datetime.now(UTC))
+        except accounts.KeyNotFound as error:
+            raise CommandFailed(f"{error} `rastro key list` shows them.") from error
+    print(f"Key {args.key} opens nothing any more.")
+    return 0
+
+
 def add_domain(args: argparse.Namespace) -> int:
     """Let links live on another host; trackers know it at once."""
     with _both(args.data) as (session, redis):

@@ -18,6 +18,19 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def free_ports(count: int) -> int:
+    """The first of so many free ports in a row."""
+    while True:
+        first = free_port()
+        try:
+            for port in range(first, first + count):
+                with socket.socket() as listener:
+                    listener.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+
+
 def wait_for(url: str, process: "subprocess.Popen[bytes]", *, limit: float = 30) -> int:
     end = time.monotonic() + limit
     while time.monotonic() < end:
@@ -47,6 +60,38 @@ def test_it_serves_until_it_is_told_to_stop(environment: dict[str, str], process
         _, log = process.communicate(timeout=30)
     assert process.returncode == 0
     assert b'"event": "manager.answered"' in log
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_it_counts_answers_on_a_port_of_its_own(environment: dict[str, str], processes: int) -> None:
+    port, metrics = free_port(), free_ports(processes)
+    told = {
+        "ADMIN_URL": f"http://localhost:{port}",
+        "PORT": str(port),
+        "METRICS_PORT": str(metrics),
+        "MANAGER_PROCESSES": str(processes),
+    }
+    command = [sys.executable, "-m", "admin_flask"]
+    with subprocess.Popen(command, env={**environment, **told}, stderr=subprocess.DEVNULL) as process:
+        try:
+            for number in range(processes):  # every process answers at a port of its own
+                assert wait_for(f"http://127.0.0.1:{metrics + number}/metrics", process) == 200
+            assert wait_for(f"http://127.0.0.1:{port}/livez", process) == 200
+            assert wait_for(f"http://localhost:{port}/login", process) == 200
+            shown = ""
+            for number in range(processes):
+                with urllib.request.urlopen(
+                    f"http://127.0.0.1:{metrics + number}/metrics", timeout=30
+                ) as answer:
+                    shown += answer.read().decode()
+            assert 'rastro_manager_answered_total{status="200",view="auth.login"} 1.0' in shown
+            assert "rastro_manager_seconds_count 1.0" in shown
+            assert "livez" not in shown
+            with pytest.raises(urllib.error.HTTPError):  # and visitors of the website do not see them
+                urllib.request.urlopen(f"http://localhost:{port}/metrics", timeout=30)
+        finally:
+            process.send_signal(signal.SIGTERM)
+    assert process.returncode == 0
 
 
 @pytest.mark.parametrize(

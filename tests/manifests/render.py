@@ -16,7 +16,16 @@ Object = dict[str, Any]
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFESTS = ROOT / "manifests"
-_KNOWN = {"apiVersion", "kind", "namespace", "resources", "components", "images", "patches"}
+_KNOWN = {
+    "apiVersion",
+    "kind",
+    "namespace",
+    "resources",
+    "components",
+    "images",
+    "patches",
+    "configMapGenerator",
+}
 _CLUSTER_WIDE = {"Namespace"}
 
 
@@ -39,6 +48,8 @@ def _build(folder: Path, objects: list[Object]) -> list[Object]:
     for resource in told.get("resources", ()):
         path = (folder / resource).resolve()
         objects += _build(path, []) if path.is_dir() else _read(path)
+    for generator in told.get("configMapGenerator", ()):
+        objects.append(_config_map(folder, generator))
     for component in told.get("components", ()):
         objects = _build((folder / component).resolve(), objects)
     for patch in told.get("patches", ()):
@@ -54,6 +65,23 @@ def _build(folder: Path, objects: list[Object]) -> list[Object]:
 
 def _read(path: Path) -> list[Object]:
     return [one for one in yaml.safe_load_all(path.read_text(encoding="utf-8")) if one]
+
+
+def _config_map(folder: Path, told: Object) -> Object:
+    """A ConfigMap of files, under their names."""
+    options = told["options"]
+    if set(told) != {"name", "files", "options"} or not options["disableNameSuffixHash"]:
+        raise ValueError(f"{folder}: of a configMapGenerator only files under a fixed name are known")
+    if unknown := set(options) - {"disableNameSuffixHash", "labels", "annotations"}:
+        raise ValueError(f"{folder}: a generator's option {unknown} is not known")
+    files = [folder / name for name in told["files"]]
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": told["name"]}
+        | {name: options[name] for name in ("labels", "annotations") if name in options},
+        "data": {file.name: file.read_text(encoding="utf-8") for file in files},
+    }
 
 
 def _patched(objects: list[Object], patch: Object, *, where: str) -> list[Object]:

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from tests.manifests.cluster import cluster
+from tests.manifests.promql import check
 from tests.manifests.render import ROOT, Object
 
 TEXT = (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8")
@@ -19,25 +20,7 @@ def alerts() -> list[Object]:
 
 @pytest.mark.parametrize("rule", alerts(), ids=lambda rule: rule["alert"])
 def test_it_asks_metrics_and_labels_that_exist(rule: Object) -> None:
-    page = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(rastro_\w+)` \| (\w+) \|(.*?)\| (?:tracker|worker) \| (.*) \|$", page, re.M)
-    kinds = {name: (kind, set(re.findall(r"`(\w+)`", labels)), words) for name, kind, labels, words in rows}
-    for asked, chosen in re.findall(r"(rastro_\w+)(?:\{(.*?)\})?", rule["expr"]):
-        name = asked.removesuffix("_bucket") if asked.endswith("_bucket") else asked
-        kind, labels, words = kinds[name]
-        assert (kind == "histogram") == asked.endswith("_bucket")
-        if kind == "counter":  # how much it rose, and not how high it stands
-            assert re.search(rf"(rate|increase|absent)\({asked}|{asked} offset", rule["expr"])
-        for label, value in re.findall(r'(\w+)="(\w+)"', chosen or ""):
-            assert label in labels
-            assert f"`{value}`" in words
-    for group in re.findall(r"by \((.*?)\)", rule["expr"]):
-        given = {
-            label
-            for name in re.findall(r"rastro_\w+?(?=_bucket|\b)", rule["expr"])
-            for label in kinds[name][1]
-        }
-        assert set(group.split(", ")) <= given | {"le", "pod"}
+    check(rule["expr"])
 
 
 def test_it_leads_each_alert_to_an_entry_and_each_entry_to_an_alert() -> None:

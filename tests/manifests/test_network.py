@@ -113,7 +113,7 @@ def test_it_leads_each_host_to_its_program_over_one_load_balancer(name: str) -> 
     found = cluster(name).all("Ingress")
     manager = cluster(name).env(cluster(name).one("Deployment", "deploy-manager"))
     manager_keeps_s = Server(Settings.from_env(manager)).cfg.keepalive
-    (config,) = cluster(name).all("ConfigMap")
+    config = cluster(name).one("ConfigMap", "rastro-config")
     wanted = {
         "tracker": urlsplit(config["data"]["TRACKER_URL"]).hostname,
         "manager": urlsplit(config["data"]["ADMIN_URL"]).hostname,
@@ -145,7 +145,7 @@ def test_it_leads_each_host_to_its_program_over_one_load_balancer(name: str) -> 
 
 @pytest.mark.parametrize("name", MONITORED)
 def test_it_trusts_the_subnets_that_it_lets_in(name: str) -> None:
-    (config,) = cluster(name).all("ConfigMap")
+    config = cluster(name).one("ConfigMap", "rastro-config")
     trusted = set(config["data"]["TRUSTED_PROXIES"].split(", "))
     for policy in ("from-visitors", "from-staff"):
         (rule,) = cluster(name).one("NetworkPolicy", policy)["spec"]["ingress"]

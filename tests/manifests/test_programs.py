@@ -145,7 +145,7 @@ def test_it_listens_on_the_ports_that_it_names(name: str) -> None:
         settings = settings_of(name, deployment)
         listens = {
             "deploy-tracker": {"http": settings.port or TRACKER_PORT, "metrics": settings.metrics_port},
-            "deploy-manager": {"http": settings.port or MANAGER_PORT},
+            "deploy-manager": {"http": settings.port or MANAGER_PORT, "metrics": settings.metrics_port},
         }.get(deployment, {"metrics": settings.metrics_port})
         named = {port["name"]: port["containerPort"] for port in container_of(name, deployment)["ports"]}
         assert named == listens

@@ -65,6 +65,21 @@ def test_it_prints_the_key_alone(run: Run, sessions: sessionmaker[Session]) -> N
         assert (key.name, key.role) == ("Shop", "support")
 
 
+def test_it_revokes_a_key_that_it_lists(run: Run, sessions: sessionmaker[Session]) -> None:
+    from datetime import UTC, datetime
+
+    old, new = (
+        run("key", "create", "--name", name, "--role", "viewer").stdout.strip() for name in ("Old", "New")
+    )
+    (row,) = [line for line in run("key", "list").stdout.splitlines() if line.endswith("Old")]
+    assert old[:8] in row and "never used" in row and old not in row
+    assert run("key", "revoke", row.split()[0]).returncode == 0
+    assert [line.split()[-1] for line in run("key", "list").stdout.splitlines()] == ["New"]
+    with sessions() as session:
+        assert accounts.key_for(session, plain=old, now=datetime.now(UTC)) is None
+        assert accounts.key_for(session, plain=new, now=datetime.now(UTC)) is not None
+
+
 def test_it_adds_a_domain_that_trackers_know_at_once(run: Run, valkey: "redis.Redis[Any]") -> None:
     done = run("domain", "add", "Go.Example.com")
     assert (done.returncode, done.stderr) == (0, "")
@@ -79,6 +94,7 @@ def test_it_adds_a_domain_that_trackers_know_at_once(run: Run, valkey: "redis.Re
         (None, ["user", "create", "not an address"], "e-mail"),
         (None, ["user", "reset", "nobody@example.com"], "Nobody has the e-mail nobody@example.com"),
         (None, ["key", "create", "--name", " ", "--role", "viewer"], "what the key is for"),
+        (None, ["key", "revoke", "12"], "There is no key 12"),
         (["domain", "add", "go.example.com"], ["domain", "add", "GO.example.com"], "was added before"),
         (None, ["domain", "add", "http://go.example.com/x"], "Leave out"),
     ],
@@ -92,6 +108,13 @@ def test_it_says_in_one_line_what_it_can_not_do(
     assert (done.returncode, done.stdout) == (1, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(("key", "said"), [("", "no secret key"), ("k" * 32, "files and the secret key")])
+def test_it_says_whether_a_backup_holds_the_secret_key(run: Run, tmp_path: Path, key: str, said: str) -> None:
+    done = run("backup", str(tmp_path / "rastro.backup"), SECRET_KEY=key)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert said in done.stdout
 
 
 def test_it_migrates_without_redis(run: Run) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from prometheus_client import REGISTRY
 
+import admin_flask.metrics  # noqa: F401 (they register themselves)
 import tasks
 import tracker_quart
 from core.contracts import keys
@@ -84,4 +85,20 @@ def test_it_links_only_to_pages_that_exist() -> None:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
             if "://" not in target and not (page.parent / target).exists():
                 broken.append(f"{page.relative_to(ROOT)} -> {target}")
+    assert broken == []
+
+
+def anchors(page: Path) -> set[str]:
+    """The names that the headings of a page have, as its readers' sites make them, and those that it gives itself."""
+    text = page.read_text(encoding="utf-8")
+    made = {re.sub(r"[^\w\- ]", "", heading.lower()) for heading in re.findall(r"^#+ (.+)$", text, re.M)}
+    return {name.replace(" ", "-") for name in made} | set(re.findall(r'<a id="(.+?)">', text))
+
+
+def test_it_links_only_to_headings_that_exist() -> None:
+    broken = []
+    for page in [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        for target, anchor in re.findall(r"\]\(([^)#\s]*)#([^)]*)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target and anchor not in anchors(page.parent / target if target else page):
+                broken.append(f"{page.relative_to(ROOT)} -> {target}#{anchor}")
     assert broken == []
