@@ -116,8 +116,11 @@ def _guarded(what: str, url: str, setting: str, look: Callable[[], Iterator[Find
 def _postgres(settings: Settings) -> Iterator[Finding]:
     facts = look_at_postgres(settings.database_url)
     fault = postgres_fault(facts)
+    behind = ", behind a pooler" if facts.is_pooled else ""
     yield (
-        Finding(FAIL, "PostgreSQL", fault) if fault else Finding(OK, "PostgreSQL", f"{facts.version} answers")
+        Finding(FAIL, "PostgreSQL", fault)
+        if fault
+        else Finding(OK, "PostgreSQL", f"{facts.version} answers{behind}")
     )
     engine = make_engine(settings.database_url)
     try:
