@@ -3,10 +3,25 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from psycopg.errors import ReadOnlySqlTransaction
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
+from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.db.arrays import BinaryArray, BinaryArrayDumper
+
+_NETWORK = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+    "tcp_user_timeout": 10_000,
+}
+"""What a URL may say otherwise. Without these a server whose host vanished holds whoever waits for its answer for two
+hours, and whoever sends to it for a quarter of an hour; with them for ten to fifteen seconds, several times the
+longest pause of a network that works. `tcp_user_timeout` is in milliseconds, all others in seconds."""
 
 
 def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -> Engine:
@@ -15,10 +30,14 @@ def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -
     Prepared statements are off, so that PgBouncer in transaction mode works; a connection is tried before use, since a
     database that failed over has dropped it; three seconds to connect, so that an outage is noticed and not waited out;
     errors do not show the values that were sent, since they are logged: hashes of passwords and tokens, addresses.
+    Only a server that takes writes is connected to (unless the URL has `target_session_attrs=any`), and one that
+    ceases to is left: after a failover the same name may lead to the old one for a while.
     `idle_limit` is in seconds: the server ends a transaction whose client does nothing for longer (0: it waits), which
     frees what a program had locked whose host died. It is said anew in each transaction, for that one alone: behind
     PgBouncer what a session is told is told to whoever comes next. This costs one round trip a transaction.
     """
+    said = make_url(database_url).query
+    usual = {"target_session_attrs": "read-write", **_NETWORK}
     engine = create_engine(
         database_url,
         pool_size=pool_size,
@@ -26,12 +45,27 @@ def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -
         pool_pre_ping=True,
         pool_recycle=1800,
         hide_parameters=True,
-        connect_args={"prepare_threshold": None, "connect_timeout": 3, "application_name": "rastro"},
+        connect_args={
+            "prepare_threshold": None,
+            "application_name": "rastro",
+            **{name: value for name, value in usual.items() if name not in said},
+        },
     )
     event.listen(engine, "connect", _know_arrays)
+    event.listen(engine, "handle_error", _leave_read_only)
     if idle_limit:
         event.listen(engine, "begin", lambda connection: _limit_idle(connection, idle_limit))
     return engine
+
+
+def is_away(error: BaseException) -> bool:
+    """True when the database could not do its part: no connection, a lost one, or a server that takes no writes."""
+    return isinstance(error, OperationalError | PoolTimeout) or _is_lost(error)
+
+
+def is_in_doubt(error: BaseException) -> bool:
+    """True when the connection was lost while a transaction was being committed: it may have been, or not."""
+    return isinstance(error, DBAPIError) and _is_lost(error) and error.statement is None
 
 
 def server_time(engine: Engine) -> datetime:
@@ -47,6 +81,16 @@ def make_sessions(engine: Engine) -> sessionmaker[Session]:
 
 def _know_arrays(connection: Any, _record: object) -> None:
     connection.adapters.register_dumper(BinaryArray, BinaryArrayDumper)
+
+
+def _leave_read_only(context: ExceptionContext) -> None:
+    """A server that was demoted keeps its connections: each of the pool leads there, so all of them go."""
+    if isinstance(context.original_exception, ReadOnlySqlTransaction):
+        context.is_disconnect = True
+
+
+def _is_lost(error: BaseException) -> bool:
+    return isinstance(error, DBAPIError) and error.connection_invalidated
 
 
 def _limit_idle(connection: Connection, seconds: int) -> None:

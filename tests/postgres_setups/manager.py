@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,11 +54,14 @@ class Manager:
         made: dict[str, Any] = answer.json()
         return made
 
-    def send_form(self, path: str, fields: dict[str, str]) -> httpx.Response:
-        """Open the page of a form and send it, as a person does."""
+    def send_form(
+        self, path: str, fields: dict[str, str], *, before: Callable[[], None] = lambda: None
+    ) -> httpx.Response:
+        """Open the page of a form and send it, as a person does; `before` comes right before it is sent."""
         page = self.browser.get(path)
         found = re.search(r'name="csrf_token" value="([^"]+)"', page.text)
         assert found, page.status_code
+        before()
         return self.browser.post(path, data={**fields, "csrf_token": found[1]})
 
     def log(self) -> str:

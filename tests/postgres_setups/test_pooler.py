@@ -43,6 +43,7 @@ SESSION_STATE = re.compile(
     r"|set_config\([^)]*false|pg_(?:try_)?advisory_lock|create temp|cursor with hold"
 )
 
+
 @pytest.fixture
 def pooler(database_url: str) -> Iterator[Pooler]:
     """In front of the run's PostgreSQL."""
