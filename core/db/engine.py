@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from psycopg.errors import ReadOnlySqlTransaction
 from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select
 from sqlalchemy.engine import ExceptionContext
@@ -30,14 +31,14 @@ def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -
     Prepared statements are off, so that PgBouncer in transaction mode works; a connection is tried before use, since a
     database that failed over has dropped it; three seconds to connect, so that an outage is noticed and not waited out;
     errors do not show the values that were sent, since they are logged: hashes of passwords and tokens, addresses.
-    Only a server that takes writes is connected to (unless the URL has `target_session_attrs=any`), and one that
-    ceases to is left: after a failover the same name may lead to the old one for a while.
+    A server that takes no writes is left, at once or when it ceases to: after a failover the same name may lead to the
+    old one for a while. It is asked itself: libpq's `target_session_attrs` believes what PgBouncer remembers of the
+    first server that it met.
     `idle_limit` is in seconds: the server ends a transaction whose client does nothing for longer (0: it waits), which
     frees what a program had locked whose host died. It is said anew in each transaction, for that one alone: behind
     PgBouncer what a session is told is told to whoever comes next. This costs one round trip a transaction.
     """
     said = make_url(database_url).query
-    usual = {"target_session_attrs": "read-write", **_NETWORK}
     engine = create_engine(
         database_url,
         pool_size=pool_size,
@@ -48,10 +49,11 @@ def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -
         connect_args={
             "prepare_threshold": None,
             "application_name": "rastro",
-            **{name: value for name, value in usual.items() if name not in said},
+            **{name: value for name, value in _NETWORK.items() if name not in said},
         },
     )
     event.listen(engine, "connect", _know_arrays)
+    event.listen(engine, "connect", _require_writes)
     event.listen(engine, "handle_error", _leave_read_only)
     if idle_limit:
         event.listen(engine, "begin", lambda connection: _limit_idle(connection, idle_limit))
@@ -81,6 +83,17 @@ def make_sessions(engine: Engine) -> sessionmaker[Session]:
 
 def _know_arrays(connection: Any, _record: object) -> None:
     connection.adapters.register_dumper(BinaryArray, BinaryArrayDumper)
+
+
+def _require_writes(connection: Any, _record: object) -> None:
+    """Refuse a server that takes no writes. One round trip, and only for a new connection."""
+    try:
+        if connection.execute("show transaction_read_only").fetchone() == ("on",):
+            raise psycopg.OperationalError("the server takes no writes: it is a standby, or was demoted")
+        connection.rollback()
+    except BaseException:
+        connection.close()
+        raise
 
 
 def _leave_read_only(context: ExceptionContext) -> None:

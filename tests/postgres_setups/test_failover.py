@@ -26,6 +26,7 @@ from tests.faults.storm_verdict import waiting
 from tests.faults.test_worker_kill import each_once, flow, stored
 from tests.postgres_setups.manager import Manager
 from tests.postgres_setups.pair import Address, pair, promote
+from tests.postgres_setups.pooler import Pooler
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(600)]
 
@@ -226,6 +227,26 @@ def test_it_leaves_a_server_that_takes_no_writes_any_more(
         until(lambda: not waiting(valkey, site.engine))
         assert stored(site.engine) == each_once(clicks["fed"])
         assert [valkey.xlen(keys.dead(queue)) for queue in keys.QUEUES] == [0] * len(keys.QUEUES)
+
+
+def test_it_comes_back_through_a_pooler_that_has_met_the_standby_first() -> None:
+    """PgBouncer goes on telling its clients that the session is read-only, as it was told by its first server."""
+    with pair(synchronous=False) as (_, standby), behind(standby) as address:
+        pooler = Pooler(address.url)
+        try:
+            url = Settings.from_env({"DATABASE_URL": pooler.url("rastro")}).database_url
+            engine = make_engine(url)
+            try:
+                for _ in range(2):
+                    with pytest.raises(OperationalError, match="takes no writes"), engine.connect():
+                        pass
+                promote(standby)
+                with engine.begin() as connection:
+                    connection.execute(text("create table t (n int)"))
+            finally:
+                engine.dispose()
+        finally:
+            pooler.close()
 
 
 def test_it_drops_every_connection_to_a_server_that_takes_no_writes(database_url: str) -> None:
