@@ -78,7 +78,9 @@ def _no_database(error: Exception) -> Response:
 
 
 def _away_words() -> str:
-    return gettext("Short links still work and every click is kept. Try again in a moment; nothing was saved.")
+    return gettext(
+        "Short links still work and every click is kept. Try again in a moment; nothing was saved."
+    )
 
 
 def _in_doubt_words() -> str:

@@ -25,7 +25,13 @@ hours, and whoever sends to it for a quarter of an hour; with them for ten to fi
 longest pause of a network that works. `tcp_user_timeout` is in milliseconds, all others in seconds."""
 
 
-def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -> Engine:
+_HASTY = {"connect_timeout": 2, "keepalives_idle": 2, "keepalives_interval": 2, "tcp_user_timeout": 4_000}
+"""The same for a server that another one stands in for."""
+
+
+def make_engine(
+    database_url: str, *, pool_size: int = 5, idle_limit: int = 0, reads_only: bool = False
+) -> Engine:
     """An engine for `database_url` (the form of Settings.database_url).
 
     Prepared statements are off, so that PgBouncer in transaction mode works; a connection is tried before use, since a
@@ -37,8 +43,10 @@ def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -
     `idle_limit` is in seconds: the server ends a transaction whose client does nothing for longer (0: it waits), which
     frees what a program had locked whose host died. It is said anew in each transaction, for that one alone: behind
     PgBouncer what a session is told is told to whoever comes next. This costs one round trip a transaction.
+    `reads_only` is for a read replica: every transaction is a read-only one, and less patience is had with it.
     """
     said = make_url(database_url).query
+    network = {**_NETWORK, **(_HASTY if reads_only else {})}
     engine = create_engine(
         database_url,
         pool_size=pool_size,
@@ -46,14 +54,16 @@ def make_engine(database_url: str, *, pool_size: int = 5, idle_limit: int = 0) -
         pool_pre_ping=True,
         pool_recycle=1800,
         hide_parameters=True,
+        execution_options={"postgresql_readonly": True} if reads_only else {},
         connect_args={
             "prepare_threshold": None,
             "application_name": "rastro",
-            **{name: value for name, value in _NETWORK.items() if name not in said},
+            **{name: value for name, value in network.items() if name not in said},
         },
     )
     event.listen(engine, "connect", _know_arrays)
-    event.listen(engine, "connect", _require_writes)
+    if not reads_only:
+        event.listen(engine, "connect", _require_writes)
     event.listen(engine, "handle_error", _leave_read_only)
     if idle_limit:
         event.listen(engine, "begin", lambda connection: _limit_idle(connection, idle_limit))
