@@ -112,6 +112,7 @@ def test_it_gives_each_program_what_it_needs(name: str, deployment: str, package
         assert settings.host == "0.0.0.0"
     secret = {entry["name"] for entry in container_of(name, deployment)["env"] if "valueFrom" in entry}
     optional = {"SMTP_URL"} if deployment in ("deploy-manager", "deploy-worker") else set()
+    optional |= {"DATABASE_REPLICA_URL"} if deployment == "deploy-manager" else set()
     assert secret == {word.upper() for word in needed_by(package)} | optional  # and no more than that
 
 
@@ -224,7 +225,7 @@ def test_it_keeps_the_spool_on_a_volume_with_more_room_than_the_spool_takes(name
 @pytest.mark.parametrize("name", NAMES)
 def test_it_holds_no_secret(name: str) -> None:
     assert cluster(name).all("Secret") == []
-    secret = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SMTP_URL", "REDIS_PASSWORD"}
+    secret = {"DATABASE_URL", "DATABASE_REPLICA_URL", "REDIS_URL", "SECRET_KEY", "SMTP_URL", "REDIS_PASSWORD"}
     for config in cluster(name).all("ConfigMap"):
         assert not secret & set(config["data"])
     for workload in cluster(name).workloads:

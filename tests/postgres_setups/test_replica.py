@@ -17,6 +17,7 @@ from core.config import Settings
 from core.db.engine import make_engine
 from core.db.migrate import migrate
 from core.db.replica import LEFT_S, LOOK_S, Replica
+from core.ops import check
 from tests.faults.programs import Server, Workers, until
 from tests.faults.test_worker_kill import feed
 from tests.postgres_setups.manager import Manager
@@ -168,9 +169,16 @@ def test_a_report_that_takes_too_long_is_not_read_a_second_time(database_url: st
             assert replica.leaves(failed.value) is left
 
 
-def test_a_server_that_follows_nobody_is_no_replica(database_url: str) -> None:
+def test_a_server_that_follows_nobody_is_no_replica(
+    database_url: str, environment: dict[str, str], clean_database: None
+) -> None:
     with _engine(database_url, reads_only=True) as engine, _engine(database_url) as primary:
         assert Replica(engine, primary, later=lambda run: run()).session() is None
+    found = {line.what: line for line in check.look({**environment, "DATABASE_REPLICA_URL": database_url})}
+    assert (found["replica"].state, found["replica"].found) == (
+        "warn",
+        "follows no primary, so it is not used",
+    )
 
 
 @contextmanager
