@@ -57,7 +57,7 @@ class Replica:
         old = self._clock() - self._looked_at
         if self._is_fit and old > LOOK_S:
             self._look()
-        elif not self._is_fit and old > LEFT_S:
+        elif not self._is_fit and old > LEFT_S and not self._looking.locked():
             self._later(self._look)
         return self._sessions() if self._is_fit and not self._looking.locked() else None
 

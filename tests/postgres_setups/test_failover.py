@@ -229,24 +229,35 @@ def test_it_leaves_a_server_that_takes_no_writes_any_more(
         assert [valkey.xlen(keys.dead(queue)) for queue in keys.QUEUES] == [0] * len(keys.QUEUES)
 
 
+@pytest.mark.parametrize("end", ["killed", pytest.param("swallowed", marks=needs_linux)])
+def test_it_follows_through_a_pooler(end: str, tell: Tell) -> None:
+    with pair(synchronous=True) as (primary, standby), behind(primary) as address, pooled(address) as engine:
+        with engine.begin() as connection:
+            connection.execute(text("create table t (n int)"))
+        if end == "swallowed":
+            address.swallow()
+        primary.kill()
+        gone = time.monotonic()
+        with pytest.raises(OperationalError), engine.begin() as connection:
+            connection.execute(text("insert into t values (1)"))
+        tell(f"{end}: told by PgBouncer after {time.monotonic() - gone:.1f} s")
+        promote(standby)
+        address.turn(standby.url)
+        back = time.monotonic()
+        until(lambda: inserts(engine))
+        tell(f"{end}: through PgBouncer again {time.monotonic() - back:.1f} s after the standby took over")
+
+
 def test_it_comes_back_through_a_pooler_that_has_met_the_standby_first() -> None:
     """PgBouncer goes on telling its clients that the session is read-only, as it was told by its first server."""
-    with pair(synchronous=False) as (_, standby), behind(standby) as address:
-        pooler = Pooler(address.url)
-        try:
-            url = Settings.from_env({"DATABASE_URL": pooler.url("rastro")}).database_url
-            engine = make_engine(url)
-            try:
-                for _ in range(2):
-                    with pytest.raises(OperationalError, match="takes no writes"), engine.connect():
-                        pass
-                promote(standby)
-                with engine.begin() as connection:
-                    connection.execute(text("create table t (n int)"))
-            finally:
-                engine.dispose()
-        finally:
-            pooler.close()
+    with pair(synchronous=False) as (primary, standby), behind(standby) as address, pooled(address) as engine:
+        with psycopg.connect(primary.url, autocommit=True) as connection:
+            connection.execute("create table t (n int)")
+        for _ in range(2):
+            with pytest.raises(OperationalError, match="takes no writes"), engine.connect():
+                pass
+        promote(standby)
+        until(lambda: inserts(engine))
 
 
 def test_it_drops_every_connection_to_a_server_that_takes_no_writes(database_url: str) -> None:
@@ -281,6 +292,29 @@ def new_engine(server: Server | Address) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+@contextmanager
+def pooled(address: Address) -> Iterator[Engine]:
+    """An engine that goes through PgBouncer, which goes through the address."""
+    pooler = Pooler(address.url)
+    try:
+        engine = make_engine(_sqlalchemy(pooler.url("rastro")))
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+    finally:
+        pooler.close()
+
+
+def inserts(engine: Engine) -> bool:
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("insert into t values (1)"))
+    except OperationalError:
+        return False
+    return True
 
 
 def stored_rows(engine: Engine) -> int:
