@@ -4,13 +4,13 @@ from flask import Flask, Response, make_response, render_template, request, url_
 from flask_babel import gettext
 from flask_login import current_user
 from flask_wtf.csrf import CSRFError
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from admin_flask.auth.door import sign_in_refused
 from admin_flask.htmx import hx_whole_page
 from admin_flask.kept import Kept, kept_now, kept_sent
+from core.db.engine import is_away, is_in_doubt
 from core.observe import current_request, logger
 
 log = logger(__name__)
@@ -21,8 +21,7 @@ def register(app: Flask) -> None:
     """Answer every error of `app` with a page of ours."""
     app.register_error_handler(CSRFError, _too_old)
     app.register_error_handler(HTTPException, _known)
-    app.register_error_handler(OperationalError, _no_database)
-    app.register_error_handler(PoolTimeout, _no_database)
+    app.register_error_handler(SQLAlchemyError, _of_database)
     app.register_error_handler(Exception, _unknown)
 
 
@@ -61,16 +60,34 @@ def _known(error: HTTPException) -> Response:
     return _wait(response) if code == 429 else response
 
 
+def _of_database(error: SQLAlchemyError) -> Response:
+    return _no_database(error) if is_away(error) else _unknown(error)
+
+
 def _no_database(error: Exception) -> Response:
     log.error("manager.postgres_away", exc_info=error)
     kept = kept_now() if request.method == "POST" else None
     return _page(
         503,
         gettext("The database does not answer"),
-        gettext("Short links still work and every click is kept. Try again in a moment; nothing was saved."),
+        _in_doubt_words() if is_in_doubt(error) else _away_words(),
         kept=kept if kept and kept.fields else None,
         way=gettext("Try again"),
         way_url=kept.shown_at if kept else request.full_path.rstrip("?"),
+    )
+
+
+def _away_words() -> str:
+    return gettext(
+        "Short links still work and every click is kept. Try again in a moment; nothing was saved."
+    )
+
+
+def _in_doubt_words() -> str:
+    """The connection went while it was being saved."""
+    return gettext(
+        "Short links still work and every click is kept. Its answer was lost on the way, so this is saved or it is "
+        "not: look before you save again."
     )
 
 
@@ -132,7 +149,9 @@ def _is_signed_in() -> bool:
     """False also while the database can not say: the page of an error must not fail itself."""
     try:
         return bool(current_user.is_authenticated)
-    except (OperationalError, PoolTimeout):
+    except SQLAlchemyError as error:
+        if not is_away(error):
+            raise
         return False
 
 

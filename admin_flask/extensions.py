@@ -8,7 +8,7 @@ from flask_limiter import Limiter
 from flask_wtf.csrf import CSRFProtect
 
 from admin_flask.access import Person, is_polled, login_manager, session_token, visitor_ip, zone
-from admin_flask.held import db, held, moment
+from admin_flask.held import db, held, hold_replica, moment
 from core.config import Settings
 from core.contracts import keys
 from core.domain.networks import counted_as
@@ -41,6 +41,7 @@ def register(app: Flask) -> None:
         BABEL_DEFAULT_LOCALE="en",
     )
     db.init_app(app)
+    hold_replica(app)
     login_manager.init_app(app, add_context_processor=False)  # it would ask the database on error pages too
     login_manager.request_loader(_load_person)
     csrf.init_app(app)

@@ -30,6 +30,7 @@ class Settings:
     """What the programs read. URLs have no trailing slash; durations are seconds."""
 
     database_url: str
+    database_replica_url: str
     redis_url: str
     secret_key: str
     admin_url: str
@@ -74,6 +75,7 @@ class Settings:
         env = _Reader(os.environ if environ is None else environ)
         return cls(
             database_url=env.postgres_url("DATABASE_URL"),
+            database_replica_url=env.postgres_url("DATABASE_REPLICA_URL"),
             redis_url=env.url("REDIS_URL", "", schemes=("redis", "rediss", "unix"), secret=True),
             secret_key=env.secret("SECRET_KEY", shortest=32),
             admin_url=env.url("ADMIN_URL", "http://localhost:8000", schemes=("http", "https")),

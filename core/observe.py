@@ -69,6 +69,8 @@ SPOOLED = Gauge("rastro_spooled", "Clicks that wait on disk")
 CAP_OVERSHOOT = Counter("rastro_cap_overshoot", "People led beyond a click cap while Redis was away")
 REPLAYED = Counter("rastro_replayed", "Spooled clicks that reached Redis")
 STRANDED = Counter("rastro_stranded", "Clicks still on disk when the tracker stopped")
+REPORT_READS = Counter("rastro_report_reads", "Reports read, by the server that was asked", ["server"])
+REPLICA_LAG = Gauge("rastro_replica_lag_seconds", "How far the read replica was behind when it was looked at")
 CLOCK_BACK = Counter("rastro_clock_back", "Times the clock jumped back")
 
 _PRIVATE = frozenset({"query", "query_string", "password", "authorization", "cookie"})

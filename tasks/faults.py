@@ -12,6 +12,7 @@ _SETUP_CLASSES = ("25", "28", "3D", "3F", "42", "55", "F0", "XX")
 
 _QUERY_CANCELED = "57014"
 _IDLE_FOR_TOO_LONG = "25P03"
+_READ_ONLY = "25006"
 _REDIS_OUTAGES = (
     "LOADING",
     "READONLY",
@@ -27,12 +28,13 @@ _REDIS_OUTAGES = (
 
 def is_outage(error: BaseException) -> bool:
     """True when PostgreSQL or Redis could not do its part: unreachable, slow, full, restarting, or a transaction that
-    lost against another one, or was ended while this process stood still. A query that ran into its time limit is the
+    lost against another one, or was ended while this process stood still, or met a server that a failover has left
+    behind. A query that ran into its time limit is the
     task's own fault."""
     state = _sqlstate(error)
     if state is not None:
         is_ours = state == _QUERY_CANCELED
-        return state == _IDLE_FOR_TOO_LONG or (state[:2] in _OUTAGE_CLASSES and not is_ours)
+        return state in (_IDLE_FOR_TOO_LONG, _READ_ONLY) or (state[:2] in _OUTAGE_CLASSES and not is_ours)
     if isinstance(error, redis.ResponseError):
         return str(error).startswith(_REDIS_OUTAGES)
     return isinstance(

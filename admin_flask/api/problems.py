@@ -6,11 +6,11 @@ from http import HTTPStatus
 from typing import Any
 
 from flask import Flask, Response, request
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
 from admin_flask.api.shapes import link_json
+from core.db.engine import is_away, is_in_doubt
 from core.db.reports import UnknownDimension
 from core.domain.periods import PeriodError
 from core.domain.urls import DestinationRefused, SlugRefused
@@ -122,9 +122,11 @@ def _problem_of(error: Exception) -> Problem:
             return FieldProblem("interval" if "interval" in str(error) else "from", str(error))
         case UnknownDimension():
             return FieldProblem("by", str(error))
-        case OperationalError() | PoolTimeout():
+        case SQLAlchemyError() if is_away(error):
             log.error("postgres_away", exc_info=error)
             text = "The database does not answer. Short links still work. Try again in a moment."
+            if is_in_doubt(error):
+                text = "The database's answer was lost, so this may be saved or not: look before you send it again."
             return Problem(503, text, headers={"Retry-After": "5"})
     log.error("api_failed", route=request.url_rule.rule if request.url_rule else "", exc_info=error)
     return Problem(500, "Something broke on our side. Nothing was saved by this request.")

@@ -16,7 +16,7 @@ from admin_flask.api.schemas import (
     SummaryOut,
 )
 from admin_flask.api.shapes import breakdown_json, click_json, point_json, summary_json
-from admin_flask.held import db, held, moment
+from admin_flask.held import db, held, moment, read_report
 from core.db import reports
 from core.db.reports import Breakdown
 from core.domain.periods import Period, parse_period
@@ -28,7 +28,7 @@ from core.services.links import get_link
 def summary(query: dict[str, Any]) -> dict[str, Any]:
     """The figures of one link, or of all together."""
     link_id, (period, zone) = _link_id(query), _range(query)
-    counts = reports.summary(db.session(), link_id=link_id, start=period.start, end=period.end)
+    counts = read_report(reports.summary, link_id=link_id, start=period.start, end=period.end)
     return {**_head(link_id, period, zone), **summary_json(counts)}
 
 
@@ -36,8 +36,8 @@ def summary(query: dict[str, Any]) -> dict[str, Any]:
 def timeseries(query: dict[str, Any]) -> dict[str, Any]:
     """Counts per hour, day, week or month of `tz`, empty buckets present."""
     link_id, (period, zone) = _link_id(query), _range(query)
-    points = reports.timeseries(
-        db.session(),
+    points = read_report(
+        reports.timeseries,
         link_id=link_id,
         start=period.start,
         end=period.end,
@@ -57,8 +57,8 @@ def breakdown(query: dict[str, Any]) -> dict[str, Any]:
     """Counts per value of a dimension, over the whole days of the organisation's zone that the range touches."""
     link_id, (period, _) = _link_id(query), _range(query)
     first, last = period.days(held().settings.tz_default)
-    found = reports.breakdown(
-        db.session(),
+    found = read_report(
+        reports.breakdown,
         link_id=link_id,
         kind=query["by"],
         first_day=first,
@@ -74,8 +74,8 @@ def breakdown(query: dict[str, Any]) -> dict[str, Any]:
 def clicks(query: dict[str, Any]) -> dict[str, Any]:
     """Clicks one by one, the newest first, with the reason where one was not counted."""
     limit = query["limit"]
-    rows = reports.recent_clicks(
-        db.session(), link_id=_link_id(query), before=query.get("cursor"), limit=limit + 1
+    rows = read_report(
+        reports.recent_clicks, link_id=_link_id(query), before=query.get("cursor"), limit=limit + 1
     )
     more = str(rows[limit - 1].id) if len(rows) > limit else None
     return {"items": [click_json(row) for row in rows[:limit]], "next": more}

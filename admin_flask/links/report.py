@@ -9,7 +9,7 @@ from flask import Response, abort, make_response, request, url_for
 from flask_babel import get_locale, gettext
 
 from admin_flask.access import me, needs, polled, zone
-from admin_flask.held import db, moment
+from admin_flask.held import db, moment, read_report
 from admin_flask.htmx import page_or_block
 from admin_flask.links.blueprint import blueprint
 from admin_flask.links.line import line_of
@@ -46,7 +46,7 @@ def live(link_id: int) -> Response:
 
 def _page(link: Link, asked: Asked | None = None) -> Response:
     asked = asked or read_period(request.args, now=moment(), zone=zone())
-    newest = reports.recent_clicks(db.session(), link_id=link.id, limit=LAST_CLICKS)
+    newest = read_report(reports.recent_clicks, link_id=link.id, limit=LAST_CLICKS)
     report: dict[str, Any] = {
         "poll": _here(link, "live", seen=_mark(link, asked)) if asked.is_running else "",
         "is_new": not newest,
@@ -59,14 +59,14 @@ def _page(link: Link, asked: Asked | None = None) -> Response:
 
 
 def _report(link: Link, asked: Asked) -> dict[str, Any]:
-    session, locale = db.session(), get_locale() or Locale("en")
+    locale = get_locale() or Locale("en")
     show = request.args.get("show", SHOWS[0])
     show = show if show in SHOWS else SHOWS[0]
-    now = reports.summary(session, link_id=link.id, start=asked.whole.start, end=asked.whole.end)
-    before = reports.summary(session, link_id=link.id, start=asked.before.start, end=asked.before_until)
+    now = read_report(reports.summary, link_id=link.id, start=asked.whole.start, end=asked.whole.end)
+    before = read_report(reports.summary, link_id=link.id, start=asked.before.start, end=asked.before_until)
     points, earlier = (
-        reports.timeseries(
-            session,
+        read_report(
+            reports.timeseries,
             link_id=link.id,
             start=period.start,
             end=period.end,
@@ -126,8 +126,8 @@ def _cards() -> tuple[tuple[str, str, dict[str, tuple[str, str]]], ...]:
 
 
 def _breakdown(link: Link, asked: Asked, kind: str) -> reports.Breakdown:
-    return reports.breakdown(
-        db.session(), link_id=link.id, kind=kind, first_day=asked.first, last_day=asked.last, limit=ROWS
+    return read_report(
+        reports.breakdown, link_id=link.id, kind=kind, first_day=asked.first, last_day=asked.last, limit=ROWS
     )
 
 
@@ -186,9 +186,8 @@ def _here(link: Link, view: str = "detail", **changes: str) -> str:
 
 def _mark(link: Link, asked: Asked) -> str:
     """Differs when something was stored that the report shows, and each minute, since time itself is drawn."""
-    session = db.session()
-    counts = reports.summary(session, link_id=link.id, start=asked.whole.start, end=asked.whole.end)
-    newest = reports.recent_clicks(session, link_id=link.id, limit=1)
+    counts = read_report(reports.summary, link_id=link.id, start=asked.whole.start, end=asked.whole.end)
+    newest = read_report(reports.recent_clicks, link_id=link.id, limit=1)
     minute = int(moment().timestamp() // 60) if newest else 0
     text = f"{counts} {newest[0].id if newest else ''} {minute}"
     return f"{zlib.crc32(text.encode()):08x}"

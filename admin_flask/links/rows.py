@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from admin_flask.access import zone
-from admin_flask.held import db, moment
+from admin_flask.held import moment, read_report
 from admin_flask.links.shown import LinkShown, show_link
 from core.db.models import Link
 from core.db.reports import link_figures
@@ -21,7 +21,7 @@ def first_midnight() -> datetime:
 def rows_of(links: Sequence[Link]) -> list[LinkShown]:
     """`links`, each with its own domain, campaign and tags at hand, in the same order."""
     ids = [link.id for link in links]
-    figures = link_figures(db.session(), link_ids=ids, now=moment(), zone=zone(), days=DAYS)
+    figures = read_report(link_figures, link_ids=ids, now=moment(), zone=zone(), days=DAYS)
     return [
         show_link(
             link,

@@ -7,7 +7,7 @@ from flask_babel import gettext
 
 from admin_flask.access import zone
 from admin_flask.filters import number
-from admin_flask.held import db, moment
+from admin_flask.held import db, moment, read_report
 from core.db.models import Link
 from core.db.reports import link_figures
 from core.services.links import LinkRefused, SlugRefused, SlugTaken, check_slug_free
@@ -57,7 +57,7 @@ def taken_note(taken: SlugTaken) -> Note:
 
 
 def _farewell(link: Link) -> Note:
-    figures = link_figures(db.session(), link_ids=[link.id], now=moment(), zone=zone(), days=1)
+    figures = read_report(link_figures, link_ids=[link.id], now=moment(), zone=zone(), days=1)
     today = figures[link.id].clicks
     text = gettext("%(slug)s stops working when you save.", slug=link.slug)
     if today:

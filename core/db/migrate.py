@@ -6,7 +6,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, text
+
+from core.db.engine import make_engine
 
 _LOCK = 0x52617374726F  # "Rastro": two migrators wait for one another
 _HERE = Path(__file__).resolve().parent
@@ -18,7 +20,7 @@ def migrate(database_url: str) -> str:
     Holds a transaction-scoped advisory lock (so that it works behind PgBouncer); a second migrator waits and then
     finds nothing to do. All migrations of one call commit together or not at all.
     """
-    engine = create_engine(database_url, connect_args={"connect_timeout": 5})
+    engine = make_engine(database_url)
     try:
         with engine.begin() as connection:
             connection.execute(text("select pg_advisory_xact_lock(:key)"), {"key": _LOCK})

@@ -23,7 +23,7 @@ from core.db.engine import make_engine
 from core.db.migrate import current_revision
 from core.ops.commands import CommandFailed
 from core.ops.connect import servers
-from core.ops.external import look_at_postgres, plain_url
+from core.ops.external import look_at_postgres, plain_url, require_own_session
 from core.ops.postgres_tools import call, tool
 from core.services.redis_client import make_redis
 
@@ -70,6 +70,7 @@ def run_backup(args: argparse.Namespace) -> int:
 def write_backup(settings: Settings, target: Path) -> dict[str, int]:
     """Write one file with everything; returns how many queue entries and spool files it holds."""
     facts = look_at_postgres(settings.database_url)
+    require_own_session(facts, "A backup")
     dump = tool("pg_dump", server_major=facts.major)
     counts = {"queued": 0, "spooled": 0}
     with tempfile.TemporaryDirectory(prefix=".rastro-backup-", dir=target.parent) as work:

@@ -12,12 +12,14 @@ from urllib.parse import unquote, urlsplit
 
 import psycopg
 from redis import RedisError
+from sqlalchemy.exc import SQLAlchemyError
 
 from core import error_reports, traces
 from core.config import SettingError, Settings
 from core.contracts import keys
 from core.db.engine import make_engine
 from core.db.migrate import current_revision, head_revision, revisions
+from core.db.replica import MOST_LAG_S, replica_lag
 from core.domain.hosts import is_loopback
 from core.ops.commands import CommandFailed
 from core.ops.connect import known_environment
@@ -69,6 +71,9 @@ def look(environ: dict[str, str]) -> Iterator[Finding]:
         yield Finding(OK, "settings", "every value can be used")
     yield from _secret(settings)
     yield from _guarded("PostgreSQL", settings.database_url, "DATABASE_URL", lambda: _postgres(settings))
+    if settings.database_replica_url:
+        url = settings.database_replica_url
+        yield from _guarded("replica", url, "DATABASE_REPLICA_URL", lambda: _replica(settings))
     yield from _guarded("Redis", settings.redis_url, "REDIS_URL", lambda: _redis(settings))
     yield from _mail(settings)
     yield from _observed("traces", lambda: traces.check(settings.otel_exporter_otlp_endpoint))
@@ -119,8 +124,11 @@ def _guarded(what: str, url: str, setting: str, look: Callable[[], Iterator[Find
 def _postgres(settings: Settings) -> Iterator[Finding]:
     facts = look_at_postgres(settings.database_url)
     fault = postgres_fault(facts)
+    behind = ", behind a pooler" if facts.is_pooled else ""
     yield (
-        Finding(FAIL, "PostgreSQL", fault) if fault else Finding(OK, "PostgreSQL", f"{facts.version} answers")
+        Finding(FAIL, "PostgreSQL", fault)
+        if fault
+        else Finding(OK, "PostgreSQL", f"{facts.version} answers{behind}")
     )
     engine = make_engine(settings.database_url)
     try:
@@ -147,6 +155,37 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
     skew = abs((datetime.now(UTC) - row[0]).total_seconds()) if row else 0.0
     if skew > _LARGEST_SKEW:
         yield Finding(WARN, "clock", f"differs from PostgreSQL's by {skew:.0f} s", "set both by NTP")
+
+
+def _replica(settings: Settings) -> Iterator[Finding]:
+    primary = make_engine(settings.database_url)
+    replica = make_engine(settings.database_replica_url, reads_only=True)
+    try:
+        lag = replica_lag(replica, primary)
+    except SQLAlchemyError as error:
+        yield Finding(
+            WARN,
+            "replica",
+            f"can not be asked ({' '.join(str(error).split())[:200]})",
+            "check DATABASE_REPLICA_URL; reports are read from the primary meanwhile",
+        )
+        return
+    finally:
+        primary.dispose()
+        replica.dispose()
+    if lag is None:
+        yield Finding(
+            WARN,
+            "replica",
+            "follows no primary, so it is not used",
+            "make it a streaming replica of DATABASE_URL",
+        )
+    elif lag > MOST_LAG_S:
+        yield Finding(
+            WARN, "replica", f"is {lag:.0f} s behind, so it is not used now", "see what keeps it busy"
+        )
+    else:
+        yield Finding(OK, "replica", f"is {lag:.1f} s behind")
 
 
 def _redis(settings: Settings) -> Iterator[Finding]:

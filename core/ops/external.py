@@ -16,10 +16,11 @@ OLDEST_REDIS = 7
 
 @dataclass(frozen=True, slots=True)
 class PostgresFacts:
-    """`version` as people know it ("18.6"), `major` to compare."""
+    """`version` as people know it ("18.6"), `major` to compare. `is_pooled`: PgBouncer or its like stands in front."""
 
     version: str
     major: int
+    is_pooled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,26 @@ def look_at_postgres(database_url: str) -> PostgresFacts:
     try:
         with psycopg.connect(plain_url(database_url), connect_timeout=5) as connection:
             number = connection.info.server_version
-            return PostgresFacts(f"{number // 10000}.{number % 10000}", number // 10000)
+            row = connection.execute("select pg_backend_pid()").fetchone()
+            return PostgresFacts(
+                f"{number // 10000}.{number % 10000}",
+                number // 10000,
+                is_pooled=row != (connection.info.backend_pid,),  # a pooler gives out numbers of its own
+            )
     except psycopg.Error as error:
         raise CommandFailed(
             f"PostgreSQL does not answer ({_one_line(error)}). Check DATABASE_URL and that the server runs."
         ) from error
+
+
+def require_own_session(facts: PostgresFacts, what: str) -> None:
+    """Raise CommandFailed when the database is reached through a pooler, which would hand on to other programs what
+    pg_dump and psql tell their session (an empty search path, no time limits)."""
+    if facts.is_pooled:
+        raise CommandFailed(
+            f"DATABASE_URL leads to a pooler such as PgBouncer. {what} needs the server itself: "
+            "give this command the server's own address as DATABASE_URL."
+        )
 
 
 def look_at_redis(redis_url: str) -> RedisFacts:

@@ -24,7 +24,7 @@ from core.ops.backup import DATABASE, FORMAT, MANIFEST, QUEUES, SECRET, SPOOL
 from core.ops.commands import CommandFailed
 from core.ops.connect import servers
 from core.ops.data_folder import DataFolder, is_held, write_private
-from core.ops.external import look_at_postgres, plain_url
+from core.ops.external import look_at_postgres, plain_url, require_own_session
 from core.ops.postgres_tools import call, tool
 from core.services.publishing import republish_all
 from core.services.redis_client import make_redis
@@ -45,6 +45,7 @@ def run_restore(args: argparse.Namespace) -> int:
     with backup:
         manifest = _manifest(backup, args.file)
         with servers(args.data, make=True) as settings:
+            require_own_session(look_at_postgres(settings.database_url), "A restore")
             _require_empty(settings, force=args.force)
             _restore_database(backup, settings)
             migrate(settings.database_url)

@@ -59,7 +59,9 @@ def test_it_refuses_a_bad_value_with_one_line_that_names_the_setting(
     assert "\n" not in text
 
 
-@pytest.mark.parametrize("name", ["REDIS_URL", "SMTP_URL", "DATABASE_URL", "SECRET_KEY", "SENTRY_DSN"])
+@pytest.mark.parametrize(
+    "name", ["DATABASE_REPLICA_URL", "REDIS_URL", "SMTP_URL", "DATABASE_URL", "SECRET_KEY", "SENTRY_DSN"]
+)
 def test_it_repeats_no_secret(name: str) -> None:
     for value in ("redis://:s3cret@cache:port", "s3cret://x", "smtp://a:s3cret@[x", "s3cret"):
         with pytest.raises(SettingError) as caught:

@@ -16,7 +16,10 @@ OURS = {name: service for name, service in SERVICES.items() if "build" in servic
 PROGRAM_SERVICES = {name: service for name, service in OURS.items() if service["command"][0] in PROGRAMS}
 ONCE = OURS.keys() - PROGRAM_SERVICES.keys()
 ALONE = next(names for title, names in GROUPS if title.startswith("One program each"))
-SECRETS = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SMTP_URL", "SENTRY_DSN", "OTEL_EXPORTER_OTLP_HEADERS"}
+SECRETS = {
+    *("DATABASE_URL", "DATABASE_REPLICA_URL", "REDIS_URL", "SECRET_KEY", "SMTP_URL"),
+    *("SENTRY_DSN", "OTEL_EXPORTER_OTLP_HEADERS"),
+}
 
 
 def test_it_has_every_program() -> None:

@@ -50,6 +50,7 @@ class Cluster:
 
 SECRETS = {
     "DATABASE_URL": "postgresql://rastro:x@database:5432/rastro?sslmode=require",
+    "DATABASE_REPLICA_URL": "postgresql://rastro:x@replica:5432/rastro?sslmode=require",
     "REDIS_URL": "rediss://:x@redis:6379/0",
     "SECRET_KEY": "x" * 64,
     "SMTP_URL": "smtps://x:x@mail.example.com",

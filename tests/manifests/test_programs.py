@@ -116,6 +116,8 @@ def test_it_gives_each_program_what_it_needs(name: str, deployment: str, package
         optional.add("OTEL_EXPORTER_OTLP_HEADERS")
     if deployment in ("deploy-manager", "deploy-worker"):
         optional.add("SMTP_URL")
+    if deployment == "deploy-manager":
+        optional.add("DATABASE_REPLICA_URL")
     assert secret == {word.upper() for word in needed_by(package)} | optional  # and no more than that
 
 
@@ -228,7 +230,7 @@ def test_it_keeps_the_spool_on_a_volume_with_more_room_than_the_spool_takes(name
 @pytest.mark.parametrize("name", NAMES)
 def test_it_holds_no_secret(name: str) -> None:
     assert cluster(name).all("Secret") == []
-    secret = {"DATABASE_URL", "REDIS_URL", "SECRET_KEY", "SMTP_URL", "REDIS_PASSWORD"}
+    secret = {"DATABASE_URL", "DATABASE_REPLICA_URL", "REDIS_URL", "SECRET_KEY", "SMTP_URL", "REDIS_PASSWORD"}
     secret |= {"SENTRY_DSN", "OTEL_EXPORTER_OTLP_HEADERS"}
     for config in cluster(name).all("ConfigMap"):
         assert not secret & set(config["data"])

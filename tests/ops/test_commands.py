@@ -174,6 +174,7 @@ def test_it_refuses_a_redis_that_throws_clicks_away(up: Up) -> None:
         ({"SECRET_KEY": "short"}, "SECRET_KEY", "fail", "is not set"),
         ({"DATABASE_URL": ""}, "PostgreSQL", "fail", "DATABASE_URL is not set"),
         ({"DATABASE_URL": "postgresql://u@127.0.0.1:9/d"}, "PostgreSQL", "fail", "does not answer"),
+        ({"DATABASE_REPLICA_URL": "postgresql://u@127.0.0.1:9/d"}, "replica", "warn", "can not be asked"),
         ({"REDIS_URL": "redis://127.0.0.1:9"}, "Redis", "fail", "does not answer"),
         ({}, "Redis on disk", "warn", "append-only file is off"),
         ({}, "links in Redis", "warn", "never published"),

@@ -43,7 +43,7 @@ def reply(text: str) -> redis.ResponseError:
         (wrapped(errors.QueryCanceled()), False, True),
         (wrapped(errors.UndefinedTable()), False, True),
         (wrapped(errors.InsufficientPrivilege()), False, True),
-        (wrapped(errors.ReadOnlySqlTransaction()), False, True),
+        (wrapped(errors.ReadOnlySqlTransaction()), True, True),
         (OSError(errno.ENOSPC, "no space"), False, True),
         (ConnectionRefusedError("mail server"), False, True),
         (MemoryError(), False, True),
