@@ -21,6 +21,8 @@ _REDIS_OUTAGES = (
     "MASTERDOWN",
     "NOREPLICAS",
     "TRYAGAIN",
+    "MOVED ",
+    "ASK ",
     "BUSY ",
 )
 

@@ -10,16 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import msgspec
 import redis
 from huey.storage import BaseStorage
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from core.contracts import keys
 from core.contracts.keys import GROUP, QUEUES
+from core.services.redis_client import make_redis
 
 _AT_ONCE = (
     1000  # Lua can not unpack more than some thousands of values, and nobody may wait long behind a script
@@ -63,16 +62,16 @@ class Running(TypedDict):
 def make_client(redis_url: str, *, connections: int = 50) -> "redis.Redis":
     """A client for workers. It never retries by itself (an XADD whose answer was lost would run twice), gives up on a
     silent server after five seconds, and leaves XREADGROUP's answer as it came, since batches are large."""
-    client = redis.Redis.from_url(
+    client: Any = make_redis(
         redis_url,
+        connect_timeout=2,
+        timeout=5,
+        health_check_interval=0,
         protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=2,
-        socket_timeout=5,
         max_connections=connections,
     )
     client.set_response_callback("XREADGROUP", lambda answer, **_: answer)
-    return client
+    return cast("redis.Redis", client)
 
 
 class StreamStorage(BaseStorage):  # type: ignore[misc]
@@ -170,7 +169,7 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
         A look passes everything that is held, which may be some ten thousand entries: None, without a look, while one
         by any process that found nothing is less than a sixteenth of the lease ago."""
         names = [keys.stream(queue), keys.looked(queue)]
-        args = [GROUP, consumer, self._lease_ms, most, max(self._lease_ms // 16, 1)]
+        args: list[Any] = [GROUP, consumer, self._lease_ms, most, max(self._lease_ms // 16, 1)]
         answer = self._with_groups([queue], lambda: self._scripts["reclaim"](keys=names, args=args))
         if not answer or not answer[1]:
             return None

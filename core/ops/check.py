@@ -14,7 +14,6 @@ import psycopg
 from redis import RedisError
 
 from core.config import SettingError, Settings
-from core.contracts import keys
 from core.db.engine import make_engine
 from core.db.migrate import current_revision, head_revision, revisions
 from core.domain.hosts import is_loopback
@@ -27,6 +26,7 @@ from core.ops.external import (
     postgres_fault,
     redis_fault,
 )
+from core.services.publishing import is_published
 from core.services.redis_client import make_redis
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -162,7 +162,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         )
     client = make_redis(settings.redis_url, connect_timeout=5, timeout=5)
     try:
-        published = client.exists(keys.SNAPSHOTS_READY)
+        published = is_published(client)
     finally:
         client.close()
     if published:
