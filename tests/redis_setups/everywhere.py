@@ -46,7 +46,8 @@ class _Everywhere:
             yield from server.scan_iter(**options)
 
     def script_load(self, script: str) -> Any:
-        return [server.script_load(script) for server in servers(self)][0]  # type: ignore[arg-type]
+        digests = [server.script_load(script) for server in servers(self)]  # type: ignore[arg-type]
+        return digests[0]
 
 
 def _is_spread_name(name: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Set-ups of Redis that are more than one server, made of the embedded Valkey: a cluster, and a primary with sentinels."""
+"""Set-ups of Redis that are more than one server, made of the embedded Valkey: a cluster, a primary with sentinels."""
 
 import shutil
 import subprocess
@@ -166,6 +166,97 @@ def cluster(**options: Any) -> Iterator[Cluster]:
             yield made
         finally:
             made.close()
+
+
+class Watched:
+    """A primary, a replica of it, and three sentinels of which two must agree that it is gone."""
+
+    name = "links"
+
+    def __init__(self, folder: Path) -> None:
+        self.primary, self.replica = Node(folder / "primary"), Node(folder / "replica")
+        self.replica.client.replicaof(HOST, self.primary.port)
+        self.sentinels = [
+            _Sentinel(folder / f"sentinel{number}", self.primary.port, self.name) for number in range(3)
+        ]
+        until(lambda: self.replica.client.info("replication")["master_link_status"] == "up", "copied")
+        for sentinel in self.sentinels:
+            until(sentinel.knows_all, "sentinels know each other and the replica")
+
+    @property
+    def hosts(self) -> str:
+        return ",".join(f"{HOST}:{sentinel.port}" for sentinel in self.sentinels)
+
+    @property
+    def url(self) -> str:
+        return f"redis+sentinel://{self.hosts}/{self.name}/0"
+
+    def close(self) -> None:
+        for one in (*self.sentinels, self.replica, self.primary):
+            one.close()
+
+
+class _Sentinel:
+    def __init__(self, folder: Path, primary: int, name: str) -> None:
+        folder.mkdir()
+        self.port = free_port()
+        self._name = name
+        config = folder / "sentinel.conf"
+        config.write_text(
+            f"port {self.port}\nbind {HOST}\ndir {folder}\nsentinel monitor {name} {HOST} {primary} 2\n"
+            f"sentinel down-after-milliseconds {name} 1000\nsentinel failover-timeout {name} 5000\n"
+        )
+        binary = servers.valkey_program(folder / "unused").argv[0]
+        self.client: redis.Redis[Any] = redis.Redis(host=HOST, port=self.port, retry=Retry(NoBackoff(), 0))
+        program = servers.Program(
+            name="sentinel",
+            argv=(binary, str(config), "--sentinel"),
+            cwd=folder,
+            url="",
+            is_up=lambda: _answers(self.client),
+        )
+        self._log = (folder / "log").open("ab")
+        self._process = servers.start_child(program, log=self._log.fileno())
+        servers.wait_until_up(program, self._process, limit=LIMIT_S)
+
+    def knows_all(self) -> bool:
+        state = self.client.sentinel_master(self._name)
+        return bool(state["num-other-sentinels"] == 2 and state["num-slaves"] == 1)
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.wait(timeout=LIMIT_S)
+        self.client.close()
+        self._log.close()
+
+
+@contextmanager
+def watched() -> Iterator[Watched]:
+    """A primary with sentinels for the length of the block."""
+    with _folder() as folder:
+        made = Watched(folder)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+@contextmanager
+def node(**options: str) -> Iterator[Node]:
+    """One server for the length of the block."""
+    with _folder() as folder:
+        made = Node(folder / "node", **options)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def _answers(client: "redis.Redis[Any]") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.RedisError:
+        return False
 
 
 @contextmanager
