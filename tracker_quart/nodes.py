@@ -18,11 +18,11 @@ from tracker_quart.returning import Mark
 from tracker_quart.snapshots import UNSAID, Read
 from tracker_quart.whereabouts import Address, Cluster
 
-_NODE_S = 0.2
+_NODE_S = 0.3
 """How long one server may take: the others' replies wait for it, once in PAUSE_S."""
 
 _TRIES = 3
-_ASKING = packed(b"ASKING")
+_ASKING, _PING = packed(b"ASKING"), packed(b"PING")
 
 
 class Nodes:
@@ -35,6 +35,14 @@ class Nodes:
         self._looked = -PAUSE_S
         self._looking: asyncio.Task[None] | None = None
         self._nodes: dict[Address, _Node] = {}
+        keys.ready_in(0)  # the first visitor does not wait until all such names are known
+
+    async def meet(self) -> None:
+        """Find all servers, and connect to each, before visitors come. Never fails."""
+        await self._look()
+        found = {address for address in self._map if address is not None}
+        pings = (self._of_node(address, [_PING], [0], [None]) for address in found)
+        await asyncio.gather(*pings)
 
     async def ask(self, commands: Sequence[tuple[int, bytes]]) -> list[Any]:
         """The reply to each packed command, given with the slot of its name; a RedisError, OSError or TimeoutError in

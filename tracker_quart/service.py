@@ -103,6 +103,8 @@ class Service:
         await self._spool.prepare()
         await self.books.open()
         await self._ping()
+        if isinstance(self._questions, nodes.Nodes) and self.has_met_redis:
+            await self._questions.meet()
         SPOOLED.set_function(lambda: self._spool.waiting)
         self._listener.start()
         self._tender = asyncio.create_task(self._tend())

@@ -33,6 +33,7 @@ def trackers_over(url: str, folder: Path) -> Iterator[tuple[Client, Trackers]]:
         Publisher(client).world()
         trackers = Trackers(folder, url)
         try:
+            wait_until(lambda: trackers.get("/never-seen")[0] == 404, "all servers are met")
             yield client, trackers
         finally:
             trackers.close()
