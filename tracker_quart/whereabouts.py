@@ -32,6 +32,7 @@ class Cluster:
     def __init__(self, place: RedisPlace, **options: Any) -> None:
         self._options, is_tls = _options(place, options)
         self._options["ssl"] = is_tls
+        self._named = place.hosts
         self._hosts: Sequence[Address] = place.hosts
         self._turn = 0
 
@@ -55,7 +56,6 @@ class Cluster:
         for first, last, (host, port, *_), *_ in slots:
             address = keys.address_of(host, port, asked=asked)
             found[first : last + 1] = [address] * (last + 1 - first)
-        self._hosts = list(dict.fromkeys([*(one for one in found if one), *self._hosts]))[:_MOST_HOSTS]
         return found
 
     async def _slots(self) -> tuple[str, Any]:
@@ -68,16 +68,14 @@ class Cluster:
             one = self.client(address)
             try:
                 async with asyncio.timeout(_ASK_S):
-                    return address[0], await one.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+                    slots = await one.execute_command("CLUSTER SLOTS")  # type: ignore[no-untyped-call]
+                self._hosts = keys.hosts_of(slots, asked=address[0], named=self._named)
+                return address[0], slots
             except (RedisError, OSError, TimeoutError) as error:
                 failed = error
             finally:
                 await one.aclose()
         raise ConnectionError(f"no server of the cluster says who serves what: {failed}")
-
-
-_MOST_HOSTS = 12
-"""Servers that are remembered to ask: those that serve, and those that the setting names."""
 
 
 class _Home:

@@ -41,6 +41,8 @@ SNAPSHOTS_RUN = "rastro:snapshots:run"
 
 SNAPSHOTS_RUN_TTL_S = 3600
 
+_MOST_HOSTS = 12
+
 SLOTS = 16384
 """Of a cluster, each of which is served by one of its servers."""
 
@@ -238,6 +240,12 @@ def home_of(slots: Sequence[Any], *, asked: str) -> tuple[str, int]:
         if first <= home <= last:
             return address_of(host, port, asked=asked)
     raise LookupError(f"nobody serves {HOME}")
+
+
+def hosts_of(slots: Sequence[Any], *, asked: str, named: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Whom to ask the next time: those that the setting names, and some of those that serve, by that answer."""
+    serving = [address_of(host, port, asked=asked) for _, _, (host, port, *_), *_ in slots]
+    return list(dict.fromkeys([*named, *serving]))[: len(named) + _MOST_HOSTS]
 
 
 def address_of(host: bytes | str | None, port: int, *, asked: str) -> tuple[str, int]:

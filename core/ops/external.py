@@ -8,6 +8,7 @@ import psycopg
 import redis
 
 from core.ops.commands import CommandFailed
+from core.redis_url import CLUSTER, read_redis_url
 from core.services.redis_client import make_redis, servers
 
 OLDEST_POSTGRES = 15
@@ -24,13 +25,15 @@ class PostgresFacts:
 
 @dataclass(frozen=True, slots=True)
 class RedisFacts:
-    """`name` is Redis or Valkey; `policy` is what it does when its memory is full."""
+    """`name` is Redis or Valkey; `policy` is what it does when its memory is full; `is_of_cluster` says that it is one
+    of several that hold a part each."""
 
     name: str
     version: str
     major: int
     policy: str
     keeps_on_disk: bool
+    is_of_cluster: bool = False
 
 
 def plain_url(database_url: str) -> str:
@@ -63,6 +66,10 @@ def look_at_redis(redis_url: str) -> RedisFacts:
     finally:
         client.close()
     facts = [_facts(info) for info in infos]
+    if facts[0].is_of_cluster and read_redis_url(redis_url).kind != CLUSTER:
+        raise CommandFailed(
+            "This server is one of a cluster. Let REDIS_URL begin with redis+cluster:// or rediss+cluster://."
+        )
     return next((found for found in facts if redis_fault(found) or not found.keeps_on_disk), facts[0])
 
 
@@ -75,6 +82,7 @@ def _facts(info: Mapping[str, Any]) -> RedisFacts:
         major=int(version.split(".")[0]),
         policy=str(info.get("maxmemory_policy", "unknown")),
         keeps_on_disk=bool(info.get("aof_enabled", 0)),
+        is_of_cluster=bool(info.get("cluster_enabled", 0)),
     )
 
 

@@ -162,7 +162,8 @@ class _Nodes:
     """The servers of a cluster, by the library's client, which is made when it is first needed: it connects at once."""
 
     def __init__(self, place: RedisPlace, options: dict[str, Any]) -> None:
-        self._hosts = place.hosts
+        self._named = place.hosts
+        self._hosts: Sequence[tuple[str, int]] = place.hosts
         self._options = options
         self._lock = threading.Lock()
         self._client: _Library | None = None
@@ -191,12 +192,13 @@ class _Nodes:
         """Where our slot is served, by what the first server says that answers; another one is asked first each time,
         so that nobody stays with one that is cut off from the rest. Raises ConnectionError."""
         failed: Exception | None = None
-        hosts, self._turn = [*self._hosts[self._turn :], *self._hosts[: self._turn]], self._turn + 1
-        self._turn %= len(self._hosts)
-        for host, port in hosts:
+        hosts, turn = self._hosts, self._turn % len(self._hosts)
+        self._turn += 1
+        for host, port in [*hosts[turn:], *hosts[:turn]]:
             with Redis(host=host, port=port, **self._options) as one:
                 try:
                     slots = one.execute_command("CLUSTER SLOTS")
+                    self._hosts = keys.hosts_of(slots, asked=host, named=self._named)
                     return keys.home_of(slots, asked=host)
                 except (RedisError, OSError, LookupError) as error:
                     failed = error
