@@ -184,7 +184,10 @@ def _abort(line: "_Line | None") -> None:
 
 class _Line(asyncio.Protocol):
     def __init__(
-        self, writer: asyncio.StreamWriter, patience: float, gone_by: tuple[type[Exception], ...]
+        self,
+        writer: asyncio.StreamWriter,
+        patience: float,
+        gone_by: tuple[type[Exception], ...] = GONE_BY,
     ) -> None:
         self.is_lost = False
         self._gone_by = gone_by

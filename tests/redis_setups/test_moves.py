@@ -1,7 +1,8 @@
 """While visitors come, another server takes over: slots move in a cluster, primaries die and leave it to replicas."""
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,6 +24,7 @@ from tests.tracker_quart.rig import Trackers, Valkey, Visitors, wait_until
 
 pytestmark = pytest.mark.faults
 Client = Any
+Tell = Callable[[str], None]
 
 
 @contextmanager
@@ -94,7 +96,7 @@ async def test_it_follows_slots_to_other_servers(
         assert stored(engine) == each_once(clicks)
 
 
-async def test_it_goes_on_when_a_server_of_the_cluster_dies(tmp_path: Path) -> None:
+async def test_it_goes_on_when_a_server_of_the_cluster_dies(tmp_path: Path, tell: Tell) -> None:
     """Its replica had everything, since writes were held. Links of the others are led all the time."""
     with cluster(replicas=1) as made, trackers_over(made.url, tmp_path) as (client, trackers):
         visitors = Visitors(trackers.port)
@@ -105,18 +107,26 @@ async def test_it_goes_on_when_a_server_of_the_cluster_dies(tmp_path: Path) -> N
             await visitors.answers(200)
             await asyncio.to_thread(hold_writes, home, replica)
             home.kill()
+            died = time.monotonic()
             await visitors.answers(200)
             await asyncio.to_thread(until, lambda: made.home is replica, "taken over")
+            tell(f"the replica has taken over after {time.monotonic() - died:.1f} s")
+            await asyncio.to_thread(_takes_clicks, client)
+            tell(f"it takes clicks after {time.monotonic() - died:.1f} s")
             await visitors.answers(200)
 
         await visitors.visit(16, scenario)
         await asyncio.to_thread(balanced, visitors, trackers, client)
-        assert trackers.metric(ON_DISK) > 0
+        on_disk = trackers.metric(ON_DISK)
+        tell(
+            f"{on_disk:.0f} of {len(visitors.answered)} answered clicks came by way of the disk, none is lost"
+        )
+        assert on_disk > 0
         wait_until(lambda: trackers.get("/never-seen")[0] == 404, "unknown again")
         _publishes(client, trackers)
 
 
-async def test_it_goes_on_when_sentinels_name_another_primary(tmp_path: Path) -> None:
+async def test_it_goes_on_when_sentinels_name_another_primary(tmp_path: Path, tell: Tell) -> None:
     """The replica had everything, since writes were held."""
     with watched() as made, trackers_over(made.url, tmp_path) as (client, trackers):
         visitors = Visitors(trackers.port)
@@ -125,14 +135,32 @@ async def test_it_goes_on_when_sentinels_name_another_primary(tmp_path: Path) ->
             await visitors.answers(200)
             await asyncio.to_thread(hold_writes, made.primary, made.replica)
             made.primary.kill()
+            died = time.monotonic()
             await visitors.answers(200)
             await asyncio.to_thread(until, lambda: made.replica.client.role()[0] == b"master", "taken over")
+            tell(f"the replica has taken over after {time.monotonic() - died:.1f} s")
+            await asyncio.to_thread(_takes_clicks, client)
+            tell(f"it takes clicks after {time.monotonic() - died:.1f} s")
             await visitors.answers(200)
 
         await visitors.visit(16, scenario)
         await asyncio.to_thread(balanced, visitors, trackers, client)
-        assert trackers.metric(ON_DISK) > 0
+        on_disk = trackers.metric(ON_DISK)
+        tell(
+            f"{on_disk:.0f} of {len(visitors.answered)} answered clicks came by way of the disk, none is lost"
+        )
+        assert on_disk > 0
         _publishes(client, trackers)
+
+
+def _takes_clicks(client: Client) -> None:
+    before: list[int] = []
+
+    def more() -> bool:
+        before.append(client.xlen(keys.stream("track")))
+        return before[-1] > before[0]
+
+    until(more, "clicks arrive")
 
 
 def _publishes(client: "redis.Redis[Any]", trackers: Trackers) -> None:
