@@ -13,6 +13,7 @@ _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS = (*_FILES, "ssl_cert_reqs", "ssl_check_hostname")
 _ALWAYS = ("db", "protocol", "socket_timeout", "socket_connect_timeout", "socket_keepalive", "client_name")
 _SENTINELS = ("sentinel_username", "sentinel_password")
+_NO_OTHER = "must have 0 or nothing as database number: a cluster has no other"
 _CERTIFICATES = ("none", "optional", "required")
 
 
@@ -74,6 +75,8 @@ def _check_options(options: dict[str, str], *, kind: str, is_tls: bool) -> None:
             raise ValueError(f"must have one of {', '.join(_CERTIFICATES)} as ssl_cert_reqs")
         if name == "db" and not value.isdecimal():
             raise ValueError("has a database number that is none")
+        if name == "db" and kind == CLUSTER and int(value):
+            raise ValueError(_NO_OTHER)
 
 
 def _host(address: str, port: int) -> tuple[str, int]:
@@ -97,5 +100,5 @@ def _path(parts: SplitResult, kind: str) -> tuple[str, int]:
     if words or not database.isdecimal():
         raise ValueError("has a database number that is none")
     if kind == CLUSTER and int(database):
-        raise ValueError("must have 0 or nothing as database number: a cluster has no other")
+        raise ValueError(_NO_OTHER)
     return service, int(database)

@@ -33,6 +33,7 @@ def test_it_has_defaults_but_none_for_secrets_and_servers() -> None:
         ("REDIS_URL", "redis+cluster://a:1,:2", "no host name"),
         ("REDIS_URL", "redis+cluster://a:1,b:two", "not an address"),
         ("REDIS_URL", "redis+cluster://a:1/3", "a cluster has no other"),
+        ("REDIS_URL", "redis+cluster://a:1?db=3", "a cluster has no other"),
         ("REDIS_URL", "redis+sentinel://a:1,b:2", "name the primary"),
         ("REDIS_URL", "redis+sentinel://a:1/links/first", "database number"),
         ("REDIS_URL", "redis://a?db=first", "database number"),
