@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 
 from core.domain.networks import Networks, parse_networks
 from core.domain.ranges import Ranges, parse_ranges
+from core.redis_url import read_redis_url
 
 OBSERVE_HINT = (
     "install requirements/observe.lock (pip install --require-hashes -r requirements/observe.lock), "
@@ -76,7 +77,7 @@ class Settings:
         return cls(
             database_url=env.postgres_url("DATABASE_URL"),
             database_replica_url=env.postgres_url("DATABASE_REPLICA_URL"),
-            redis_url=env.url("REDIS_URL", "", schemes=("redis", "rediss", "unix"), secret=True),
+            redis_url=env.redis_url("REDIS_URL"),
             secret_key=env.secret("SECRET_KEY", shortest=32),
             admin_url=env.url("ADMIN_URL", "http://localhost:8000", schemes=("http", "https")),
             tracker_url=env.url("TRACKER_URL", "http://127.0.0.1:8080", schemes=("http", "https")),
@@ -180,6 +181,15 @@ class _Reader:
         if not separator or scheme not in ("postgres", "postgresql", "postgresql+psycopg"):
             raise SettingError(f"{name} must start with postgresql:// (only PostgreSQL is supported).")
         return f"postgresql+psycopg://{rest}"
+
+    def redis_url(self, name: str) -> str:
+        value = self.raw_secret(name).rstrip("/")
+        if value:
+            try:
+                read_redis_url(value)
+            except ValueError as error:
+                raise SettingError(f"{name} {error}.") from error
+        return value
 
     def integer(self, name: str, default: int, low: int, high: int) -> int:
         value = self.integer_or_none(name, low, high)

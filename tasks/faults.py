@@ -22,6 +22,8 @@ _REDIS_OUTAGES = (
     "MASTERDOWN",
     "NOREPLICAS",
     "TRYAGAIN",
+    "MOVED ",
+    "ASK ",
     "BUSY ",
 )
 

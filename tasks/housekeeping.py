@@ -12,7 +12,7 @@ from core.db.partitions import ensure_partitions
 from core.db.visitor_keys import forget_visitors
 from core.services import alerts, books
 from core.services.mail import make_waiting_mailer
-from core.services.publishing import republish_all
+from core.services.publishing import is_published, republish_all
 from core.services.queues.letters import forget_before
 from tasks.registry import Context
 
@@ -28,7 +28,7 @@ def make_partitions(context: Context, now: datetime) -> str:
 
 def republish_when_missing(context: Context, now: datetime) -> str:
     """Write every snapshot again when Redis has lost its ready marker."""
-    if context.redis.exists(keys.SNAPSHOTS_READY):
+    if is_published(context.redis):
         return "all there"
     return f"{republish_all(context.engine, context.redis)} links published"
 

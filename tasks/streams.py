@@ -10,16 +10,15 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import msgspec
 import redis
 from huey.storage import BaseStorage
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from core.contracts import keys
 from core.contracts.keys import GROUP, QUEUES
+from core.services.redis_client import make_redis
 
 _AT_ONCE = (
     1000  # Lua can not unpack more than some thousands of values, and nobody may wait long behind a script
@@ -63,16 +62,16 @@ class Running(TypedDict):
 def make_client(redis_url: str, *, connections: int = 50) -> "redis.Redis":
     """A client for workers. It never retries by itself (an XADD whose answer was lost would run twice), gives up on a
     silent server after five seconds, and leaves XREADGROUP's answer as it came, since batches are large."""
-    client = redis.Redis.from_url(
+    client: Any = make_redis(
         redis_url,
+        connect_timeout=2,
+        timeout=5,
+        health_check_interval=0,
         protocol=2,
-        retry=Retry(NoBackoff(), 0),
-        socket_connect_timeout=2,
-        socket_timeout=5,
         max_connections=connections,
     )
     client.set_response_callback("XREADGROUP", lambda answer, **_: answer)
-    return client
+    return cast("redis.Redis", client)
 
 
 class StreamStorage(BaseStorage):  # type: ignore[misc]

@@ -24,6 +24,8 @@ from core.db.base import Base
 from core.db.engine import make_engine, make_sessions
 from core.db.migrate import migrate
 from core.ops import servers
+from tests.redis_setups.everywhere import everywhere
+from tests.redis_setups.setups import cluster
 
 _POSTGRES, _VALKEY = "RASTRO_TEST_POSTGRES", "RASTRO_TEST_VALKEY"
 _TEMPLATE = "rastro"
@@ -33,7 +35,13 @@ TOLD = "told"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the storms of `tests/faults/test_worker_storm.py` are, and what the dice say."""
+    """How long the storms of `tests/faults/test_worker_storm.py` are, and what the dice say; which Redis there is."""
+    parser.addoption(
+        "--redis",
+        choices=("one", "cluster"),
+        default="one",
+        help="one server (the default), or a cluster of three",
+    )
     parser.addoption("--storm-minutes", type=float, help="how long it storms (without it: some seconds)")
     parser.addoption("--storm-seed", type=int, help="the dice of an earlier storm (without it: new ones)")
 
@@ -94,10 +102,10 @@ def worker_number(worker_id: str) -> int:
 
 
 @pytest.fixture(scope="session")
-def database_url(worker_number: int) -> str:
+def database_url(worker_number: int, pytestconfig: pytest.Config) -> str:
     """A migrated database of this test process alone (the form of the DATABASE_URL setting)."""
     template = os.environ[_POSTGRES]
-    name = f"rastro_{worker_number}"
+    name = f"rastro_{pytestconfig.option.redis}_{worker_number}"
     admin = template.replace("/rastro?", "/postgres?")
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("select pg_advisory_lock(1)")  # one clone of the template at a time
@@ -136,15 +144,19 @@ def db(sessions: sessionmaker[Session]) -> Iterator[Session]:
 
 
 @pytest.fixture(scope="session")
-def redis_url(worker_number: int) -> str:
-    """This process's Redis database (the form of the REDIS_URL setting)."""
-    return f"{os.environ[_VALKEY]}?db={worker_number}"
+def redis_url(worker_number: int, pytestconfig: pytest.Config) -> Iterator[str]:
+    """This process's Redis database, or its cluster (the form of the REDIS_URL setting)."""
+    if pytestconfig.option.redis == "one":
+        yield f"{os.environ[_VALKEY]}?db={worker_number}"
+        return
+    with cluster() as made:
+        yield made.url
 
 
 @pytest.fixture
 def valkey(redis_url: str) -> Iterator["redis.Redis"]:
     """A client of this process's Redis database, emptied first; replies are bytes."""
-    client = redis.Redis.from_url(redis_url)
+    client = everywhere(redis_url)
     client.flushdb()
     yield client
     client.close()

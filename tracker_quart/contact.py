@@ -8,9 +8,12 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import ReadOnlyError, RedisError
+from redis.exceptions import RedisError
 
 from core.observe import logger
+from core.redis_url import CLUSTER, SERVER, read_redis_url
+from tracker_quart.pipeline import GONE_BY
+from tracker_quart.whereabouts import Cluster, pool
 
 NOT_ANSWERED = (RedisError, OSError, TimeoutError)
 """What a call may raise when Redis is away, slow, full or read-only."""
@@ -24,13 +27,13 @@ log = logger(__name__)
 
 
 class _Client(Redis):
-    """Leaves a server that may not be written to: after a failover the same address leads to another one, while
-    connections to the demoted server last as long as that server."""
+    """Leaves a server that may not be written to, or serves us no more: after a failover the same address leads to
+    another one, while connections to the demoted server last as long as that server."""
 
     async def parse_response(self, connection: Any, command_name: str | bytes, **options: Any) -> Any:
         try:
             return await super().parse_response(connection, command_name, **options)
-        except ReadOnlyError:
+        except GONE_BY:
             await connection.disconnect()
             await self.connection_pool.disconnect(inuse_connections=False)
             raise
@@ -39,19 +42,32 @@ class _Client(Redis):
 def make_client(url: str) -> Redis:
     """A client over a pool of persistent connections; it connects when first used, never retries, replies in bytes.
 
-    redis://, rediss:// and unix:// with user, password and database number. Retries are the caller's decision: the
-    client's own would add seconds to a redirect and run a command twice. A server that turned read-only is left.
+    `url` has a form of Settings.redis_url; of a cluster it is the server of our slot. Retries are the caller's
+    decision: the client's own would add seconds to a redirect and run a command twice. A server that turned read-only,
+    or serves our slot no more, is left.
     """
-    client: Redis = _Client.from_url(
-        url,
-        protocol=2,
-        socket_connect_timeout=_CONNECT_S,
-        socket_timeout=_READ_S,
-        retry=Retry(NoBackoff(), 0),
-        max_connections=16,
-        driver_info=None,
-    )
-    return client
+    place = read_redis_url(url)
+    if place.kind == SERVER:
+        client: Redis = _Client.from_url(url, **_options(connections=16))
+        return client
+    return _Client.from_pool(pool(place, **_options(connections=16)))
+
+
+def cluster_of(url: str) -> Cluster | None:
+    """The cluster that `url` names; None where it names something else."""
+    place = read_redis_url(url)
+    return Cluster(place, **_options(connections=1)) if place.kind == CLUSTER else None
+
+
+def _options(*, connections: int) -> dict[str, Any]:
+    return {
+        "protocol": 2,
+        "socket_connect_timeout": _CONNECT_S,
+        "socket_timeout": _READ_S,
+        "retry": Retry(NoBackoff(), 0),
+        "max_connections": connections,
+        "driver_info": None,
+    }
 
 
 def hold(tasks: "set[asyncio.Task[None]]", work: Coroutine[Any, Any, None]) -> None:

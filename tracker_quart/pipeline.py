@@ -14,11 +14,20 @@ from typing import Any, cast
 import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import DefaultParser
-from redis.exceptions import ConnectionError, InvalidResponse, NoScriptError, ReadOnlyError
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ConnectionError,
+    InvalidResponse,
+    NoScriptError,
+    ReadOnlyError,
+)
 
 Reply = Callable[[Any], None]
 """Takes a reply, or the exception in place of one. It must not raise."""
 
+GONE_BY = (ReadOnlyError, AskError, ClusterDownError)
+"""What a server says that does not serve us any more, or not now; MOVED and MASTERDOWN are among them."""
 
 _CONNECT_S = 1.0
 """How long it may take at least until a connection is made, with all that is said before the first command (redis-py
@@ -29,10 +38,14 @@ _CLOSED = "the connection to Redis was closed by this end"
 
 class Pipeline:
     """For one event loop. A connection that owes a reply for longer than `patience`, in seconds, is given up: later
-    replies would come too late as well. So is one to a server that turned read-only: after a failover the same
-    address leads to another one."""
+    replies would come too late as well. So is one to a server that turned read-only, or lost our slot of a cluster:
+    another one stands at the same address, or is found when the next connection is made. `gone_by` are the replies
+    that say so."""
 
-    def __init__(self, client: Redis, *, patience: float) -> None:
+    def __init__(
+        self, client: Redis, *, patience: float, gone_by: tuple[type[Exception], ...] = GONE_BY
+    ) -> None:
+        self._gone_by = gone_by
         self._make: Callable[[], Any] = client.connection_pool.make_connection
         self._patience = patience
         self._connecting: asyncio.Task[None] | None = None
@@ -69,6 +82,25 @@ class Pipeline:
             _abort(line)
             raise
 
+    async def ask_all(self, commands: Sequence[bytes]) -> list[Any]:
+        """The replies to packed commands, sent together; a RedisError in place of one. Raises what making a connection
+        raises; whoever stops waiting does not disturb others who wait on the connection."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        replies: list[Any] = []
+
+        def then(reply: Any) -> None:
+            replies.append(reply)
+            if len(replies) == len(commands) and not done.done():
+                done.set_result(None)
+
+        while not self.send(commands[0], then):
+            async with asyncio.timeout(self._patience):
+                await self._connected()
+        for command in commands[1:]:
+            self.send(command, then)
+        await done
+        return replies
+
     def close(self) -> None:
         """End the connection, whatever it waits for."""
         if self._connecting is not None:
@@ -104,7 +136,7 @@ class Pipeline:
             await connection.disconnect(nowait=True)
             raise
         writer, connection._writer, connection._reader = connection._writer, None, None
-        self._line = _Line(writer, self._patience)
+        self._line = _Line(writer, self._patience, self._gone_by)
 
     def _tried(self, attempt: "asyncio.Task[None]") -> None:
         self._connecting = None
@@ -151,8 +183,14 @@ def _abort(line: "_Line | None") -> None:
 
 
 class _Line(asyncio.Protocol):
-    def __init__(self, writer: asyncio.StreamWriter, patience: float) -> None:
+    def __init__(
+        self,
+        writer: asyncio.StreamWriter,
+        patience: float,
+        gone_by: tuple[type[Exception], ...] = GONE_BY,
+    ) -> None:
         self.is_lost = False
+        self._gone_by = gone_by
         self._writer = writer  # closes the transport when it is collected
         self._transport = cast(asyncio.Transport, writer.transport)
         self._patience = patience
@@ -190,7 +228,7 @@ class _Line(asyncio.Protocol):
             self._reader.feed(data)
             while (reply := self._reader.gets()) is not False:
                 self._asked.popleft()[0](reply)
-                if isinstance(reply, ReadOnlyError):
+                if isinstance(reply, self._gone_by):
                     self.abort(reply)
             if self.is_lost and not self._asked:
                 self._transport.abort()

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from core.config import Settings
 from core.observe import SPOOLED, logger
+from tracker_quart import nodes
 from tracker_quart.access_log import access_log
 from tracker_quart.books import Books
 from tracker_quart.cap_stream import CapStream
@@ -13,7 +14,7 @@ from tracker_quart.caps import Caps
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.click_stream import Click, ClickStream
 from tracker_quart.clicklog import ClickLog
-from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, end, make_client
+from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, cluster_of, end, make_client
 from tracker_quart.countries import Lookup
 from tracker_quart.guide import Guide
 from tracker_quart.invalidation import Listener
@@ -47,23 +48,27 @@ class Service:
         self._reads = Breaker("snapshots")
         self._writes = Breaker("clicks")
         self._pipeline = Pipeline(self._client, patience=PATIENCE_S)
-        self._questions = Pipeline(self._client, patience=DEADLINE_S)
+        cluster = cluster_of(settings.redis_url)
+        if cluster is None:
+            self._questions: Pipeline | nodes.Nodes = Pipeline(self._client, patience=DEADLINE_S)
+            read, mark = reader(self._questions), marker(self._client)
+        else:
+            self._questions = nodes.Nodes(cluster, patience=DEADLINE_S)
+            read, mark = nodes.reader(self._questions), nodes.marker(self._questions)
         self._replays = Replay(self._client)
         self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
         self.books = Books(settings.spool_dir, self._client)
         keeping = Keeping(spool=self._spool, breaker=self._writes, answered=self.books.answered)
         self._clicks = ClickLog(stream=ClickStream(self._pipeline), keeping=keeping)
         self._caps = Caps(stream=CapStream(self._pipeline), keeping=keeping)
-        self.snapshots = Snapshots(
-            read=reader(self._questions), breaker=self._reads, limit=settings.snapshot_cache
-        )
+        self.snapshots = Snapshots(read=read, breaker=self._reads, limit=settings.snapshot_cache)
         self._listener = Listener(make_client(settings.redis_url), self.snapshots)
         replies = Replies(Pages(), brand=settings.org_name)
         self.redirector = Redirector(
             snapshots=self.snapshots,
             clicks=self._clicks,
             caps=self._caps,
-            visitors=Visitors(mark=marker(self._client), breaker=Breaker("visitors")),
+            visitors=Visitors(mark=mark, breaker=Breaker("visitors")),
             guide=Guide(
                 replies=replies,
                 ids=ClickIds(),
@@ -98,6 +103,8 @@ class Service:
         await self._spool.prepare()
         await self.books.open()
         await self._ping()
+        if isinstance(self._questions, nodes.Nodes) and self.has_met_redis:
+            await self._questions.meet()
         SPOOLED.set_function(lambda: self._spool.waiting)
         self._listener.start()
         self._tender = asyncio.create_task(self._tend())

@@ -38,6 +38,9 @@ _MOST_KEYS = 200
 
 Read = Callable[[Sequence[str]], Awaitable[list[bytes | None]]]
 
+UNSAID = b""
+"""In place of a snapshot that nobody could be asked for, while others were."""
+
 log = logger(__name__)
 
 
@@ -215,7 +218,7 @@ class Snapshots:
 
     def _taken(self, key: str, framed: bytes | None, *, epoch: int, ready: bool) -> Entry | None:
         """Put away what Redis said; None when it said nothing that can be used."""
-        if framed is None and not ready:
+        if framed == UNSAID or (framed is None and not ready):
             return None
         if framed is not None and not _is_readable(key, framed):
             older = self._found.peek(key)

@@ -1,8 +1,14 @@
 """Every name in Redis, and how long it lives. No other file writes a Redis name.
 
-Names that one script touches together share the hash tag `{rastro}`, so that they lie on one shard of a cluster.
-Two deployments on one server use two database numbers.
+Names that one script touches together share the hash tag `{rastro}`, so that they lie on one shard of a cluster, and so
+do all others but snapshots and what is known of visitors: those grow with the number of links, and are spread. Two
+deployments on one server use two database numbers.
 """
+
+from binascii import crc_hqx
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
 
 QUEUES = ("publish", "conversion", "system", "track")
 GROUP = "workers"
@@ -34,6 +40,14 @@ SNAPSHOTS_RUN = "rastro:snapshots:run"
 """Token of the full republish that runs (SNAPSHOTS_RUN_TTL_S); gone when Redis was emptied meanwhile."""
 
 SNAPSHOTS_RUN_TTL_S = 3600
+
+_MOST_HOSTS = 12
+
+SLOTS = 16384
+"""Of a cluster, each of which is served by one of its servers."""
+
+HOME = "{rastro}"
+"""Its slot is where all names lie that are not spread."""
 
 CHANGED = "rastro:changed"
 """Pub/sub channel: each message is the name of a snapshot key that was just written."""
@@ -184,7 +198,7 @@ def seen(link_id: int, visitor: str) -> str:
     return f"rastro:seen:{link_id}:{visitor}"
 
 
-RATE_LIMITS = "rastro:limit"
+RATE_LIMITS = "{rastro}:limit"
 """Prefix of the counters of sign-in and API attempts; each lives as long as its window, a minute."""
 
 API_RATE_TTL_S = 120
@@ -196,7 +210,7 @@ FORM_DRAFT_TTL_S = 3600
 
 def form_draft(person_id: int, token: str) -> str:
     """What a person typed into a form whose session had ended, until the form shows it again (FORM_DRAFT_TTL_S)."""
-    return f"rastro:draft:{person_id}:{token}"
+    return f"{{rastro}}:draft:{person_id}:{token}"
 
 
 def api_rate(key_id: int, minute: int) -> str:
@@ -209,6 +223,58 @@ def password_tries(link_id: int, minute: int, address: str = "") -> str:
     (PASSWORD_TRIES_TTL_S)."""
     name = f"{{rastro}}:tries:{link_id}:{minute}"
     return f"{name}:{address}" if address else name
+
+
+def slot_of(name: str) -> int:
+    """The slot of a cluster in which a name lies: that of its first hash tag, if it has one."""
+    _, brace, rest = name.partition("{")
+    tag, closing, _ = rest.partition("}")
+    return crc_hqx((tag if brace and closing and tag else name).encode("utf-8"), 0) % SLOTS
+
+
+def home_of(slots: Sequence[Any], *, asked: str) -> tuple[str, int]:
+    """Address of the server of our slot, from the answer of the server `asked` to CLUSTER SLOTS. Raises LookupError
+    while nobody serves it."""
+    home = slot_of(HOME)
+    for first, last, (host, port, *_), *_ in slots:
+        if first <= home <= last:
+            return address_of(host, port, asked=asked)
+    raise LookupError(f"nobody serves {HOME}")
+
+
+def hosts_of(slots: Sequence[Any], *, asked: str, named: Sequence[tuple[str, int]]) -> list[tuple[str, int]]:
+    """Whom to ask the next time: those that the setting names, and some of those that serve, by that answer."""
+    serving = [address_of(host, port, asked=asked) for _, _, (host, port, *_), *_ in slots]
+    return list(dict.fromkeys([*named, *serving]))[: len(named) + _MOST_HOSTS]
+
+
+def address_of(host: bytes | str | None, port: int, *, asked: str) -> tuple[str, int]:
+    """A server's address in that answer: one that does not know its own leaves it out."""
+    text = host.decode() if isinstance(host, bytes) else host
+    return asked if not text or text == "?" else text, int(port)
+
+
+def ready_in(slot: int) -> str:
+    """As SNAPSHOTS_READY, for the snapshots in one slot of a cluster: a server that lost its own must not make their
+    links unknown."""
+    return f"{SNAPSHOTS_READY}:{{{_tags()[slot]}}}"
+
+
+def run_in(slot: int) -> str:
+    """As SNAPSHOTS_RUN, beside `ready_in`."""
+    return f"{SNAPSHOTS_RUN}:{{{_tags()[slot]}}}"
+
+
+@cache
+def _tags() -> tuple[str, ...]:
+    """A hash tag in each slot. Takes a tenth of a second, once, and only where there is a cluster."""
+    found: dict[int, str] = {}
+    number = 0
+    while len(found) < SLOTS:
+        tag = str(number)
+        found.setdefault(slot_of(tag), tag)
+        number += 1
+    return tuple(found[slot] for slot in range(SLOTS))
 
 
 def link_of(name: bytes) -> tuple[int, str]:

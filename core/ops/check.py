@@ -16,7 +16,6 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from core import error_reports, traces
 from core.config import SettingError, Settings
-from core.contracts import keys
 from core.db.engine import make_engine
 from core.db.migrate import current_revision, head_revision, revisions
 from core.db.replica import MOST_LAG_S, replica_lag
@@ -30,6 +29,7 @@ from core.ops.external import (
     postgres_fault,
     redis_fault,
 )
+from core.services.publishing import is_published
 from core.services.redis_client import make_redis
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -204,7 +204,7 @@ def _redis(settings: Settings) -> Iterator[Finding]:
         )
     client = make_redis(settings.redis_url, connect_timeout=5, timeout=5)
     try:
-        published = client.exists(keys.SNAPSHOTS_READY)
+        published = is_published(client)
     finally:
         client.close()
     if published:

@@ -1,14 +1,15 @@
 """PostgreSQL and Redis that somebody else runs: do they answer, and are they fit for Rastro?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from core.ops.commands import CommandFailed
+from core.redis_url import CLUSTER, read_redis_url
+from core.services.redis_client import make_redis, servers
 
 OLDEST_POSTGRES = 15
 OLDEST_REDIS = 7
@@ -25,13 +26,15 @@ class PostgresFacts:
 
 @dataclass(frozen=True, slots=True)
 class RedisFacts:
-    """`name` is Redis or Valkey; `policy` is what it does when its memory is full."""
+    """`name` is Redis or Valkey; `policy` is what it does when its memory is full; `is_of_cluster` says that it is one
+    of several that hold a part each."""
 
     name: str
     version: str
     major: int
     policy: str
     keeps_on_disk: bool
+    is_of_cluster: bool = False
 
 
 def plain_url(database_url: str) -> str:
@@ -67,22 +70,26 @@ def require_own_session(facts: PostgresFacts, what: str) -> None:
 
 
 def look_at_redis(redis_url: str) -> RedisFacts:
-    """Connect and return what is there. Raises CommandFailed when it does not answer within 5 seconds."""
-    client = redis.Redis.from_url(
-        redis_url,
-        socket_connect_timeout=5,
-        socket_timeout=5,
-        retry=Retry(NoBackoff(), 0),
-        decode_responses=True,
-    )
+    """Connect and return what is there; of a cluster, a server that is at fault. Raises CommandFailed when it does not
+    answer within 5 seconds."""
+    client = make_redis(redis_url, connect_timeout=5, timeout=5)
     try:
-        info: Any = client.info()
+        infos: list[Any] = [server.info() for server in servers(client)]
     except (redis.RedisError, OSError) as error:
         raise CommandFailed(
             f"Redis does not answer ({_one_line(error)}). Check REDIS_URL and that the server runs."
         ) from error
     finally:
         client.close()
+    facts = [_facts(info) for info in infos]
+    if facts[0].is_of_cluster and read_redis_url(redis_url).kind != CLUSTER:
+        raise CommandFailed(
+            "This server is one of a cluster. Let REDIS_URL begin with redis+cluster:// or rediss+cluster://."
+        )
+    return next((found for found in facts if redis_fault(found) or not found.keeps_on_disk), facts[0])
+
+
+def _facts(info: Mapping[str, Any]) -> RedisFacts:
     valkey = info.get("valkey_version")
     version = str(valkey or info["redis_version"])
     return RedisFacts(
@@ -91,6 +98,7 @@ def look_at_redis(redis_url: str) -> RedisFacts:
         major=int(version.split(".")[0]),
         policy=str(info.get("maxmemory_policy", "unknown")),
         keeps_on_disk=bool(info.get("aof_enabled", 0)),
+        is_of_cluster=bool(info.get("cluster_enabled", 0)),
     )
 
 

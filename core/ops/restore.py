@@ -26,8 +26,8 @@ from core.ops.connect import servers
 from core.ops.data_folder import DataFolder, is_held, write_private
 from core.ops.external import look_at_postgres, plain_url, require_own_session
 from core.ops.postgres_tools import call, tool
-from core.services.publishing import republish_all
-from core.services.redis_client import make_redis
+from core.services.publishing import republish_all, scan
+from core.services.redis_client import make_redis, spread
 
 _BEGIN = b"begin;\ndrop schema public cascade;\ncreate schema public;\n"
 _OF_NEWER_SERVERS = (b"SET transaction_timeout",)  # written by newer tools, not understood by older servers
@@ -147,8 +147,8 @@ def _restore_redis(backup: tarfile.TarFile, settings: Settings) -> int:
     count = 0
     try:
         for pattern in keys.EVERYTHING:
-            for name in client.scan_iter(match=pattern, count=1000):
-                client.delete(name)
+            for name in scan(client, pattern):
+                spread(client).delete(name)
         source = backup.extractfile(QUEUES)
         for line in source or ():
             count += _restore_record(client, json.loads(line))

@@ -9,11 +9,12 @@ import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from importlib.resources import files
 from itertools import islice
 from typing import Any, cast
 
 import msgspec
-from redis import Redis, RedisError, WatchError
+from redis import Redis, RedisError
 from sqlalchemy import Connection, Engine, Row, delete, func, select, text, tuple_
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -28,6 +29,7 @@ from core.domain.app_links import ascii_app_url
 from core.domain.urls import ascii_url
 from core.services.link_caps import forget_strangers, seed_counts
 from core.services.link_targets import NO_TARGETS, Targets, targets_of
+from core.services.redis_client import ask_each, is_spread, servers, spread
 from core.traces import CLIENT, journey, span
 
 log = logging.getLogger(__name__)
@@ -153,7 +155,7 @@ def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], N
             text("set local idle_in_transaction_session_timeout = 0")
         )  # Redis may take its time
         connection.execute(select(func.pg_advisory_xact_lock(_REPUBLISH_LOCK)))
-        redis.set(keys.SNAPSHOTS_RUN, token, ex=keys.SNAPSHOTS_RUN_TTL_S)
+        _begin(redis, token)
         highest, orphans = _survey(connection, redis)
         lift_revisions(connection, above=highest)
         revision = _draw(connection)
@@ -212,7 +214,18 @@ def domain_of(row: Domain) -> DomainSnapshot:
 def put(redis: Redis, name: str, framed: bytes) -> bool:
     """Write a framed snapshot and announce it, unless Redis holds a newer one (False)."""
     with span("put snapshot", kind=CLIENT, facts={"db.system.name": "redis"}):
-        return bool(redis.register_script(_script())(keys=[name], args=[framed, keys.CHANGED]))
+        return bool(spread(redis).register_script(_script())(keys=[name], args=[framed, keys.CHANGED]))
+
+
+def is_published(redis: Redis) -> bool:
+    """True while Redis has all snapshots, as far as it knows. Raises RedisError."""
+    return all(ask_each(redis, [(ready, ("EXISTS", ready)) for _, ready in _markers(redis)]))
+
+
+def scan(redis: Redis, pattern: str) -> Iterator[bytes]:
+    """Every name of a pattern, on all servers. Raises RedisError."""
+    for server in servers(redis):
+        yield from server.scan_iter(match=pattern, count=_BATCH)
 
 
 def lift_revisions(connection: Connection, *, above: int) -> None:
@@ -234,7 +247,7 @@ def _publish(engine: Engine, redis: Redis, name: str, read: Callable[[Connection
         connection.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
         if put(redis, name, read(connection, _draw(connection))):
             return
-        lift_revisions(connection, above=revision_of(cast(bytes, redis.getrange(name, 0, 7))))
+        lift_revisions(connection, above=revision_of(cast(bytes, spread(redis).getrange(name, 0, 7))))
         put(redis, name, read(connection, _draw(connection)))
 
 
@@ -275,11 +288,9 @@ def _survey(connection: Connection, redis: Redis) -> tuple[int, list[tuple[int, 
     """The highest revision that Redis holds, and the links it holds that have no row."""
     highest, orphans = 0, []
     for pattern in (keys.LINKS, keys.DOMAINS):
-        for names in _batches(redis.scan_iter(match=pattern, count=_BATCH)):
-            with redis.pipeline(transaction=False) as pipe:
-                for name in names:
-                    pipe.getrange(name, 0, 7)
-                highest = max([highest, *(revision_of(held) for held in pipe.execute())])
+        for names in _batches(scan(redis, pattern)):
+            held = ask_each(redis, [(name.decode(), ("GETRANGE", name, 0, 7)) for name in names])
+            highest = max([highest, *map(revision_of, held)])
             if pattern == keys.LINKS:
                 wanted = {keys.link_of(name) for name in names}
                 pair = tuple_(Link.domain_id, Link.slug_key)
@@ -293,7 +304,7 @@ def _write_domains(connection: Connection, redis: Redis, revision: int) -> None:
         rows = session.scalars(select(Domain)).all()
         snapshots = {keys.domain(row.host): domain_of(row) for row in rows}
         default = next((domain_of(row) for row in rows if row.is_default), DomainSnapshot())
-    gone = {name.decode() for name in redis.scan_iter(match=keys.DOMAINS, count=_BATCH)} - snapshots.keys()
+    gone = {name.decode() for name in scan(redis, keys.DOMAINS)} - snapshots.keys()
     snapshots |= {name: DomainSnapshot() for name in gone} | {keys.DEFAULT_DOMAIN: default}
     for name, snapshot in snapshots.items():
         put(redis, name, domain_snapshot.encode(snapshot, revision=revision))
@@ -307,36 +318,50 @@ def _write_links(
         Campaign, Campaign.id == Link.campaign_id
     )
     rows = connection.execute(every.execution_options(yield_per=_BATCH))
-    script, done = redis.register_script(_script()), 0
+    digest, done = _load(redis, _script()), 0
     for batch in rows.partitions():
         seed_counts(connection, redis, {row.id: row.click_cap for row in batch})
         targets = targets_of(connection, [row.id for row in batch])
-        with redis.pipeline(transaction=False) as pipe:
-            for row in batch:
-                snapshot = link_of(row, targets.get(row.id, NO_TARGETS))
-                framed = link_snapshot.encode(snapshot, revision=revision)
-                script(
-                    keys=[keys.link(row.domain_id, row.slug_key)], args=[framed, keys.CHANGED], client=pipe
-                )
-            pipe.execute()
+        commands = []
+        for row in batch:
+            snapshot = link_of(row, targets.get(row.id, NO_TARGETS))
+            framed = link_snapshot.encode(snapshot, revision=revision)
+            name = keys.link(row.domain_id, row.slug_key)
+            commands.append((name, ("EVALSHA", digest, 1, name, framed, keys.CHANGED)))
+        ask_each(redis, commands)
         done += len(batch)
         if progress is not None:
             progress(done, max(total, done))
     return done
 
 
+def _begin(redis: Redis, token: str) -> None:
+    """Leave the token where it is lost together with the snapshots."""
+    ttl = keys.SNAPSHOTS_RUN_TTL_S
+    ask_each(redis, [(run, ("SET", run, token, "EX", ttl)) for run, _ in _markers(redis)])
+
+
 def _set_ready(redis: Redis, token: str, revision: int) -> None:
-    """Set the marker where the token still stands, in one step: on an emptied Redis it would make every link a 404."""
-    with redis.pipeline() as pipe:
-        pipe.watch(keys.SNAPSHOTS_RUN)  # type: ignore[no-untyped-call]
-        if pipe.get(keys.SNAPSHOTS_RUN) != token.encode():
-            raise RepublishInterrupted("Redis was emptied while it was being filled")
-        pipe.multi()
-        pipe.set(keys.SNAPSHOTS_READY, str(revision))
-        try:
-            pipe.execute()
-        except WatchError as error:
-            raise RepublishInterrupted("Redis was emptied right after it was filled") from error
+    """Set each marker where the token still stands, in one step: on an emptied Redis it would make every link a 404."""
+    digest = _load(redis, _mark_script())
+    commands = [
+        (run, ("EVALSHA", digest, 2, run, ready, token, str(revision))) for run, ready in _markers(redis)
+    ]
+    if not all(ask_each(redis, commands)):
+        raise RepublishInterrupted("Redis was emptied while it was being filled")
+
+
+def _markers(redis: Redis) -> list[tuple[str, str]]:
+    """Names of the token and the ready marker: one pair, or one for each slot of a cluster."""
+    if is_spread(redis):
+        return [(keys.run_in(slot), keys.ready_in(slot)) for slot in range(keys.SLOTS)]
+    return [(keys.SNAPSHOTS_RUN, keys.SNAPSHOTS_READY)]
+
+
+def _load(redis: Redis, script: str) -> str:
+    """Have every server know a script; its digest."""
+    digests = [str(server.script_load(script)) for server in servers(redis)]
+    return digests[0]
 
 
 def _ms(at: datetime | None) -> int | None:
@@ -362,3 +387,8 @@ def _batches(names: Iterable[bytes]) -> Iterator[list[bytes]]:
 @cache
 def _script() -> str:
     return put_script()
+
+
+@cache
+def _mark_script() -> str:
+    return files("core.contracts").joinpath("mark_ready.lua").read_text(encoding="utf-8")

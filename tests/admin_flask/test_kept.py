@@ -151,7 +151,7 @@ def test_it_forgets_a_draft_within_the_hour(sit_down: Sit, valkey: "redis.Redis"
     browser = sit_down("admin")
     page = browser.post("/settings/domains/new", TYPED, token=False)
     browser.post("/again", {"kept": kept_in(page)})
-    (key,) = valkey.keys("rastro:draft:*")
+    (key,) = valkey.keys("{rastro}:draft:*")
     assert 0 < valkey.ttl(key) <= timedelta(hours=1).total_seconds()
 
 

@@ -26,6 +26,22 @@ def test_it_has_defaults_but_none_for_secrets_and_servers() -> None:
         ("DATABASE_URL", "mysql://x/y", "only PostgreSQL"),
         ("DATABASE_URL", "sqlite:///x.db", "only PostgreSQL"),
         ("REDIS_URL", "http://x", "must start with"),
+        ("REDIS_URL", "redis+other://x", "must start with"),
+        ("REDIS_URL", "redis+server://x", "must start with"),
+        ("REDIS_URL", "unix+cluster:///x", "must start with"),
+        ("REDIS_URL", "redis://?db=1", "no host name"),
+        ("REDIS_URL", "redis+cluster://a:1,:2", "no host name"),
+        ("REDIS_URL", "redis+cluster://a:1,b:two", "not an address"),
+        ("REDIS_URL", "redis+cluster://a:1/3", "a cluster has no other"),
+        ("REDIS_URL", "redis+cluster://a:1?db=3", "a cluster has no other"),
+        ("REDIS_URL", "redis+sentinel://a:1,b:2", "name the primary"),
+        ("REDIS_URL", "redis+sentinel://a:1/links/first", "database number"),
+        ("REDIS_URL", "redis://a?db=first", "database number"),
+        ("REDIS_URL", "redis://a?ssl_ca_certs=/x.pem", "needs rediss://"),
+        ("REDIS_URL", "rediss://a?ssl_ca_certs=/not/there.pem", "no file /not/there.pem"),
+        ("REDIS_URL", "rediss://a?ssl_cert_reqs=maybe", "none, optional, required"),
+        ("REDIS_URL", "redis://a?retries=3", "not known: retries"),
+        ("REDIS_URL", "redis://a?sentinel_password=x", "not known: sentinel_password"),
         ("SECRET_KEY", "short", "at least 32"),
         ("ADMIN_URL", "ftp://x", "must start with"),
         ("ADMIN_URL", "http://", "no host name"),
@@ -63,7 +79,13 @@ def test_it_refuses_a_bad_value_with_one_line_that_names_the_setting(
     "name", ["DATABASE_REPLICA_URL", "REDIS_URL", "SMTP_URL", "DATABASE_URL", "SECRET_KEY", "SENTRY_DSN"]
 )
 def test_it_repeats_no_secret(name: str) -> None:
-    for value in ("redis://:s3cret@cache:port", "s3cret://x", "smtp://a:s3cret@[x", "s3cret"):
+    for value in (
+        "redis://:s3cret@cache:port",
+        "redis+sentinel://:s3cret@a",
+        "s3cret://x",
+        "smtp://a:s3cret@[x",
+        "s3cret",
+    ):
         with pytest.raises(SettingError) as caught:
             Settings.from_env({name: value})
         assert "s3cret" not in str(caught.value)

@@ -12,7 +12,8 @@ import redis
 from core.contracts import keys
 from core.contracts.link_snapshot import LinkSnapshot
 from tests.faults.books import ON_DISK, balance
-from tests.tracker_quart.rig import Valkey, Visitors, free_port, rig, wait_until
+from tests.redis_setups.ports import free_port
+from tests.tracker_quart.rig import Valkey, Visitors, rig, wait_until
 
 pytestmark = pytest.mark.faults
 

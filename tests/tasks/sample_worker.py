@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-import redis
 from sqlalchemy import Engine
 
 from core.config import Settings
@@ -18,8 +17,8 @@ from tasks.registry import Context, Handler, Registry, batch, task
 from tasks.runner import TaskHuey
 from tasks.streams import make_client
 
-EVENTS = "tests:events"
-HANDLED = "tests:handled"
+EVENTS = "{rastro}:tests:events"
+HANDLED = "{rastro}:tests:handled"
 
 registry = Registry()
 
@@ -48,7 +47,7 @@ def fail(context: Context) -> None:
 @batch(queue="track", registry=registry)
 def make_handler(settings: Settings, engine: Engine, *, process_name: str) -> Handler:
     """Count every payload; each takes as long as its last part says, in seconds."""
-    client = redis.Redis.from_url(settings.redis_url)
+    client = make_client(settings.redis_url)
 
     def handle(payloads: Sequence[bytes]) -> Mapping[int, str]:
         time.sleep(sum(float(payload.split(b":")[1]) for payload in payloads))

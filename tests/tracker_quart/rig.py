@@ -41,12 +41,6 @@ def wait_until(true: Callable[[], object], what: str) -> None:
         time.sleep(0.02)
 
 
-def free_port() -> int:
-    """A TCP port of this machine that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
-
-
 class Valkey:
     """A server of this test alone. It keeps its data over `kill` and `start`."""
 

@@ -7,7 +7,6 @@ from threading import Barrier
 
 import pytest
 from redis import Redis, RedisError
-from redis.client import Pipeline
 from sqlalchemy import Engine, select, text
 from sqlalchemy.orm import Session
 
@@ -159,23 +158,27 @@ def test_it_takes_the_time_that_redis_needs(database_url: str, valkey: Redis, li
 
 
 def test_it_does_not_undo_an_edit_made_during_a_republish(
-    db: Session, engine: Engine, valkey: Redis, domain: Domain, link: Link, actor: Actor, now: datetime
+    db: Session,
+    engine: Engine,
+    valkey: Redis,
+    domain: Domain,
+    link: Link,
+    actor: Actor,
+    now: datetime,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The edit commits and publishes after the republish has drawn its revision and read its rows."""
 
-    class Slow:
+    load = publishing._load
+
+    def slow(redis: Redis, script: str) -> str:
         """Edits the link right before the first batch of links is written."""
+        monkeypatch.setattr(publishing, "_load", load)
+        links.edit_link(db, link_id=link.id, url=f"{URL}/new", actor=actor, now=now, redis=valkey)
+        return load(redis, script)
 
-        def __init__(self) -> None:
-            self.edited = False
-
-        def __getattr__(self, name: str) -> object:
-            if name == "pipeline" and not self.edited:
-                self.edited = True
-                links.edit_link(db, link_id=link.id, url=f"{URL}/new", actor=actor, now=now, redis=valkey)
-            return getattr(valkey, name)
-
-    publishing.republish_all(engine, Slow())  # type: ignore[arg-type]
+    monkeypatch.setattr(publishing, "_load", slow)
+    publishing.republish_all(engine, valkey)
     assert read_link(valkey, domain.id, "a")[1].url == f"{URL}/new"
 
 
@@ -227,13 +230,14 @@ def test_it_republishes_while_another_republish_waits(
 def test_it_sets_no_marker_when_redis_is_emptied_at_the_last_moment(
     engine: Engine, valkey: Redis, domain: Domain, link: Link, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = Pipeline.multi
+    load = publishing._load
 
-    def late(pipe: Pipeline) -> None:
-        valkey.flushdb()
-        begin(pipe)
+    def late(redis: Redis, script: str) -> str:
+        if "token" in script:
+            valkey.flushdb()
+        return load(redis, script)
 
-    monkeypatch.setattr(Pipeline, "multi", late)
+    monkeypatch.setattr(publishing, "_load", late)
     with pytest.raises(publishing.RepublishInterrupted):
         publishing.republish_all(engine, valkey)
     assert not valkey.exists(keys.SNAPSHOTS_READY)

@@ -15,6 +15,7 @@ from core.services.queues.states import (
     read_queues,
     read_throughput,
 )
+from core.services.redis_client import make_redis
 from tasks.streams import StreamStorage, now_ms
 from tests.core.services.queues.conftest import Bury, click, task
 
@@ -119,7 +120,7 @@ def test_it_names_the_processes_that_live_and_what_they_run(
 def test_it_reads_as_much_of_a_long_backlog_as_of_a_short_one(
     redis_url: str, valkey: redis.Redis, storage: StreamStorage
 ) -> None:
-    client = redis.Redis.from_url(redis_url, max_connections=1)
+    client = make_redis(redis_url, timeout=5, max_connections=1)
 
     def asked() -> tuple[int, ...]:
         """Commands and answers' bytes of one look."""
