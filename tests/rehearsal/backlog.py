@@ -1,0 +1,72 @@
+"""`python -m tests.rehearsal.backlog NUMBER`: puts clicks into the stream by the trackers' own commit script.
+
+As fast as Redis takes them: a spike that no tracker of this machine could make. REDIS_URL says where.
+"""
+
+import argparse
+import itertools
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Iterator
+from importlib.resources import files
+
+import redis
+import uuid_utils
+
+from core.contracts import click_event, keys
+from core.contracts.click_event import hour_name
+from tests.bench.traffic import click_payloads
+
+LINKS = 2000
+_GROUP = 500
+_LOT = 100_000
+"""Clicks that are made ready before the first of them is sent, so that they come faster than workers store them."""
+
+_SAMPLES = 5000
+
+
+def main() -> None:
+    """Return once all of them are accepted."""
+    parser = argparse.ArgumentParser(prog="python -m tests.rehearsal.backlog", description=__doc__)
+    parser.add_argument("number", type=int)
+    number: int = parser.parse_args().number
+    client = redis.Redis.from_url(os.environ["REDIS_URL"])
+    source = files("core.contracts").joinpath("commit_clicks.lua")
+    commit = client.register_script(source.read_text(encoding="utf-8"))
+    clicks = payloads()
+    for first in range(0, number, _LOT):
+        groups = [
+            _words(list(itertools.islice(clicks, min(_GROUP, number - start))))
+            for start in range(first, min(first + _LOT, number), _GROUP)
+        ]
+        for words in groups:
+            commit(keys=[keys.stream("track"), keys.ACCEPTED], args=words)
+    client.close()
+
+
+def payloads() -> Iterator[tuple[bytes, bytes]]:
+    """Ids and clicks without end; beside the id all repeats, so that making them takes less than storing them."""
+    start_ms = int(time.time() * 1000)
+    samples = []
+    for data in click_payloads(
+        random.Random(1), number=_SAMPLES, links=LINKS, start_ms=start_ms, per_second=10_000
+    ):
+        identity = click_event.decode(data).id
+        before, _, after = data.partition(identity)
+        samples.append((before, after))
+    while True:
+        for before, after in samples:
+            identity = uuid_utils.uuid7().bytes
+            yield identity, before + identity + after
+
+
+def _words(clicks: list[tuple[bytes, bytes]]) -> list[str | int | bytes]:
+    """What the script is told of a group."""
+    hours = Counter(hour_name(click_event.unix_ms(identity)) for identity, _ in clicks)
+    return [len(hours), *itertools.chain.from_iterable(hours.items()), *(data for _, data in clicks)]
+
+
+if __name__ == "__main__":
+    main()
