@@ -91,7 +91,6 @@ def deployment(cluster: Cluster, name: str, secrets: Mapping[str, str]) -> Deplo
         "strategy",
         "selector",
         "template",
-        "progressDeadlineSeconds",
     )
     strategy = _only(
         _only(spec["strategy"], name, "rollingUpdate")["rollingUpdate"], name, "maxSurge", "maxUnavailable"
@@ -101,11 +100,10 @@ def deployment(cluster: Cluster, name: str, secrets: Mapping[str, str]) -> Deplo
         for one in cluster.all("HorizontalPodAutoscaler") + cluster.all("ScaledObject")
         if one["spec"]["scaleTargetRef"]["name"] == name
     ]
-    (least,) = floors
     return DeploymentSpec(
         name=name,
         pod=_pod(cluster, found, secrets),
-        least=least,
+        least=floors[0] if floors else 1,
         max_surge=strategy["maxSurge"],
         max_unavailable=strategy["maxUnavailable"],
     )

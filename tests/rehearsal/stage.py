@@ -80,6 +80,7 @@ class Stage:
 @asynccontextmanager
 async def stage(folder: Path, say: Say) -> AsyncIterator[Stage]:
     """Everything ready, each Deployment at the floor of its autoscaler. All is gone after the block."""
+    _compile()
     with ExitStack() as stack:
         postgres = stack.enter_context(private(servers.postgres_program))
         valkey = stack.enter_context(private(servers.valkey_program))
@@ -185,6 +186,12 @@ def _request(
     lines += [f"Authorization: Bearer {key}"] if key else []
     lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"] if body else []
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body
+
+
+def _compile() -> None:
+    """Make bytecode of our programs, as the image has it: a pod does not make it anew at each start."""
+    folders = ("admin_flask", "core", "tasks", "tracker_quart")
+    subprocess.run([sys.executable, "-m", "compileall", "-q", *folders], cwd=ROOT, check=True)
 
 
 async def _leads_on(port: int) -> bool:

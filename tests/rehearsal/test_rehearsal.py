@@ -80,7 +80,8 @@ async def test_it_rolls_out_and_scales_without_losing_a_click(
         for crowd in (*visits, *looks):
             say(crowd.told())
         say(await close(at, answered=answered, led=led, sent=form.backlog))
-        say(autoscaler.reaction())
+        if is_long:  # a spike comes too slowly for a clock that is faster than ours
+            say(autoscaler.reaction())
         tell_of_pods(at)
         assert [reason for crowd in (*visits, *looks) for reason in crowd.failed] == []
         assert at.kubelet.faults == []
