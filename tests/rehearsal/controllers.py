@@ -95,7 +95,7 @@ class Autoscaler:
             self._saw(length)
             if self.second % self.scaled.polling_s == 0:
                 number, memory = keda(self.scaled, memory, now=self.second, pods=self.pods, length=length)
-                self._decide("KEDA", number, length)
+                self._decide("KEDA", number, length, wanted=number)
             if self.pods and self.second % self.scaled.rules.sync_s == 0:
                 wanted = wanted_by_length(
                     self.scaled.rules, pods=self.pods, length=length, target=self.scaled.target
@@ -103,7 +103,7 @@ class Autoscaler:
                 number, memory = hpa(
                     self.scaled.rules, memory, now=self.second, pods=self.pods, wanted=wanted
                 )
-                self._decide("HPA", number, length)
+                self._decide("HPA", number, length, wanted=wanted)
             self.second += 1
             await asyncio.sleep(max(begun + self.second / self.speed - time.monotonic(), 0))
 
@@ -120,20 +120,20 @@ class Autoscaler:
         if self.spike_at is None and length > self.scaled.activation:
             self.spike_at = self.second
 
-    def _decide(self, who: str, number: int, length: int) -> None:
+    def _decide(self, who: str, number: int, length: int, *, wanted: int) -> None:
         before, self.pods = self.pods, number
         if number == before:
             return
         if number > before and before == 0:
-            why = f"{length:,} is more than {self.scaled.activation:,}: wake up"
+            why = f"more than {self.scaled.activation:,}: wake up"
             self.woke_at = self.second if self.woke_at is None else self.woke_at
         elif number == 0:
-            why = f"no work for {self.scaled.cooldown_s} s: sleep"
+            why = f"no more than {self.scaled.activation:,} for {self.scaled.cooldown_s} s: sleep"
         elif number > before:
-            why = f"{length:,} at {self.scaled.target:,} a pod"
+            why = f"{length:,} at {self.scaled.target:,} a pod make {wanted}"
             self.grew_at = self.second if self.grew_at is None else self.grew_at
         else:
-            why = f"no more was wanted for {self.scaled.rules.down_window_s} s"
+            why = f"{wanted} wanted now, no more than {number} for {self.scaled.rules.down_window_s} s"
         self.most = max(self.most, number)
         self.deployment.scale(min(number, self.cap))
         runs = "" if number <= self.cap else f" ({self.cap} run here)"

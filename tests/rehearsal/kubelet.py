@@ -20,6 +20,7 @@ from pathlib import Path
 
 from core.child import die_with_parent
 from core.ops.listening import free_ports
+from tests.bench.stand import cpu_seconds
 from tests.manifests.render import ROOT
 from tests.rehearsal.specs import NotHonoured, PodSpec, Probe
 
@@ -48,7 +49,7 @@ class Pod:
         self.ready = self.leaving = False
         self.began = time.monotonic()
         self.ready_after_s = self.ended_after_s = 0.0
-        self.ready_mb = self.most_mb = 0.0
+        self.ready_cpu_s = self.ready_mb = self.most_mb = 0.0
         self.log = folder.with_suffix(".log")
         self.process = self._start()
         self.probing: asyncio.Task[None]
@@ -185,6 +186,7 @@ class Kubelet:
             if not reason and not pod.ready:
                 pod.ready = True
                 pod.ready_after_s = time.monotonic() - pod.began
+                pod.ready_cpu_s = cpu_seconds(pod.process.pid)
                 pod.ready_mb = (await asyncio.to_thread(_resident_mb)).get(pod.process.pid, 0.0)
             if pod.ready:
                 failed = self._count(pod, "ready", failed, reason)

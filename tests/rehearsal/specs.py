@@ -23,15 +23,14 @@ class NotHonoured(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """One probe of a container; times in seconds, `port` by its name."""
+    """One probe of a container; times in seconds, `port` by its name. What comes after a probe that fails for good, a
+    restart, is the end of a rehearsal; so the grace period of a probe's own is read by nobody."""
 
     path: str
     port: str
     period: int
     timeout: int
     failures: int
-    grace: int
-    """How long the container has to end when this probe restarts it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,10 +86,7 @@ def deployment(cluster: Cluster, name: str, secrets: Mapping[str, str]) -> Deplo
     spec = _only(
         found["spec"],
         name,
-        "revisionHistoryLimit",
-        "strategy",
-        "selector",
-        "template",
+        *("revisionHistoryLimit", "strategy", "selector", "template"),
     )
     strategy = _only(
         _only(spec["strategy"], name, "rollingUpdate")["rollingUpdate"], name, "maxSurge", "maxUnavailable"
@@ -192,7 +188,6 @@ def _pod(cluster: Cluster, workload: Object, secrets: Mapping[str, str]) -> PodS
     )
     _only(container["resources"], where, "requests", "limits")
     limits = _only(container["resources"]["limits"], where, "memory")
-    grace = spec.get("terminationGracePeriodSeconds", 30)
     ports = {one["name"]: one["containerPort"] for one in container.get("ports", ())}
     words, env, stop_signal = _image()
     return PodSpec(
@@ -201,11 +196,11 @@ def _pod(cluster: Cluster, workload: Object, secrets: Mapping[str, str]) -> PodS
         env=env | dict(_environment(cluster, container, secrets, where)),
         ports=ports,
         folders=tuple(_folders(spec, container, where)),
-        startup=_probe(container, "startupProbe", ports, grace),
-        liveness=_probe(container, "livenessProbe", ports, grace),
-        readiness=_probe(container, "readinessProbe", ports, grace),
+        startup=_probe(container, "startupProbe", ports),
+        liveness=_probe(container, "livenessProbe", ports),
+        readiness=_probe(container, "readinessProbe", ports),
         pre_stop=_pre_stop(container.get("lifecycle", {}), where),
-        grace=grace,
+        grace=spec.get("terminationGracePeriodSeconds", 30),
         memory_mb=megabytes(limits["memory"]),
         stop_signal=stop_signal,
     )
@@ -248,7 +243,7 @@ def _folders(spec: Object, container: Object, where: str) -> Iterator[str]:
         yield mount["mountPath"]
 
 
-def _probe(container: Object, kind: str, ports: Mapping[str, int], grace: int) -> Probe | None:
+def _probe(container: Object, kind: str, ports: Mapping[str, int]) -> Probe | None:
     """Kubernetes' defaults where the manifest says nothing."""
     if kind not in container:
         return None
@@ -267,7 +262,6 @@ def _probe(container: Object, kind: str, ports: Mapping[str, int], grace: int) -
         period=told.get("periodSeconds", 10),
         timeout=told.get("timeoutSeconds", 1),
         failures=told.get("failureThreshold", 3),
-        grace=told.get("terminationGracePeriodSeconds", grace),
     )
 
 

@@ -1,6 +1,7 @@
 """Pods of a rehearsal begin, change and end as a cluster's do, and what goes wrong with one is a fault."""
 
 import asyncio
+import re
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
@@ -10,9 +11,9 @@ import pytest
 import redis
 
 from tests.manifests.cluster import SECRETS, cluster
-from tests.rehearsal.controllers import Deployment
+from tests.rehearsal.controllers import Autoscaler, Deployment
 from tests.rehearsal.kubelet import Kubelet, Pod, environment
-from tests.rehearsal.specs import DeploymentSpec, NotHonoured, PodSpec, deployment
+from tests.rehearsal.specs import DeploymentSpec, NotHonoured, PodSpec, deployment, scaled
 from tests.rehearsal.stage import until
 
 EKS = "overlays/eks"
@@ -90,6 +91,24 @@ async def test_it_ends_the_youngest_pods_first() -> None:
     await pool.is_ready()
     pool.scale(1)
     assert pool.ready == [first]
+
+
+async def test_it_scales_from_none_to_many_and_back_by_the_length_of_the_stream() -> None:
+    pool = Deployment(a_deployment(max_surge=1, max_unavailable=0), (kubelet := Slow()))  # type: ignore[arg-type]
+    rules, _ = scaled(cluster(EKS), "worker-track")
+    said: list[str] = []
+
+    async def length() -> int:
+        return 75_000 if 7 <= autoscaler.second < 100 else 0
+
+    autoscaler = Autoscaler(scaled=rules, length=length, deployment=pool, say=said.append, speed=1000, cap=2)
+    looking = asyncio.create_task(autoscaler.run())
+    await until(holds(lambda: looking.done() or (autoscaler.second > 110 and autoscaler.pods == 0)))
+    looking.cancel()
+    decided = [re.findall(r"^ *(\d+) s .* (\d+) -> (\d+)", line)[0] for line in said]
+    assert decided == [("10", "0", "1"), ("15", "1", "4"), ("390", "4", "1"), ("400", "1", "0")]
+    assert (kubelet.most, pool.ready) == (2, [])
+    assert "first pod asked for after 3 s, more after 8 s" in autoscaler.reaction()
 
 
 def test_it_translates_what_two_pods_of_one_machine_can_not_share(tmp_path: Path) -> None:

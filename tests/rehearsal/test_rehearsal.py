@@ -149,8 +149,10 @@ def tell_of_pods(at: Stage) -> None:
         pods = [pod for pod in at.kubelet.ended if pod.spec.name == name]
         at.say(
             f"{name}: {len(pods)} pods; start to ready {_range([pod.ready_after_s for pod in pods], '.1f')} s, "
-            f"{_range([pod.ready_mb for pod in pods], '.0f')} MB then, {_range([pod.most_mb for pod in pods], '.0f')} "
-            f"at most; end {_range([pod.ended_after_s for pod in pods], '.1f')} s of {pods[0].spec.grace}"
+            f"{_range([pod.ready_cpu_s for pod in pods], '.1f')} s of it on a processor; "
+            f"{_range([pod.ready_mb for pod in pods], '.0f')} MB then, "
+            f"{_range([pod.most_mb for pod in pods], '.0f')} at most; "
+            f"end {_range([pod.ended_after_s for pod in pods], '.1f')} s of {pods[0].spec.grace}"
         )
     words = sum((pod.words for pod in at.kubelet.ended), Counter[str]())
     at.say(f"warnings in the pods' logs: {dict(words) or 'none'}")

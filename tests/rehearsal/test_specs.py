@@ -40,13 +40,12 @@ def test_it_reads_how_a_tracker_starts_serves_and_ends() -> None:
     assert (read.surge(3), read.unavailable(3)) == (1, 0)
     assert (read.pod.pre_stop, read.pod.grace, read.pod.memory_mb) == (15, 640, 384)
     assert read.pod.ports == {"http": 8080, "metrics": 9100}
-    assert read.pod.readiness is not None and read.pod.liveness is not None
+    assert read.pod.readiness is not None
     assert (read.pod.readiness.path, read.pod.readiness.timeout, read.pod.readiness.failures) == (
         "/readyz",
         2,
         2,
     )
-    assert read.pod.liveness.grace == 45
     assert "DATABASE_URL" not in read.pod.env
 
 
