@@ -21,11 +21,11 @@ EKS = "overlays/eks"
 
 @pytest.fixture
 def tracker(redis_url: str, valkey: redis.Redis) -> DeploymentSpec:
-    """The tracker of the overlay for EKS over this test's Redis, but for waits: it is probed each second, and ends
-    without a pause within five seconds."""
+    """The tracker of the overlay for EKS over this test's Redis, but for waits: it is probed often and impatiently, and
+    ends without a pause within five seconds."""
     found = deployment(cluster(EKS), "deploy-tracker", {"REDIS_URL": redis_url})
     assert found.pod.readiness is not None
-    readiness = replace(found.pod.readiness, period=1)
+    readiness = replace(found.pod.readiness, period=1, timeout=2, failures=2)
     return replace(found, pod=replace(found.pod, pre_stop=0, grace=5, readiness=readiness))
 
 

@@ -41,11 +41,8 @@ def test_it_reads_how_a_tracker_starts_serves_and_ends() -> None:
     assert (read.pod.pre_stop, read.pod.grace, read.pod.memory_mb) == (15, 640, 384)
     assert read.pod.ports == {"http": 8080, "metrics": 9100}
     assert read.pod.readiness is not None
-    assert (read.pod.readiness.path, read.pod.readiness.timeout, read.pod.readiness.failures) == (
-        "/readyz",
-        2,
-        2,
-    )
+    assert (read.pod.readiness.path, read.pod.readiness.port) == ("/readyz", "http")
+    assert (read.pod.readiness.timeout, read.pod.readiness.failures) == (5, 3)
     assert "DATABASE_URL" not in read.pod.env
 
 
