@@ -22,12 +22,13 @@ class Deployment:
 
     @property
     def ready(self) -> list[Pod]:
-        """What its Service leads to."""
+        """Pods that are ready and stay."""
         return [pod for pod in self._pods if pod.serves]
 
     def ports(self, name: str) -> list[int]:
-        """The end points of that port."""
-        return [pod.ports[name] for pod in self.ready]
+        """Where its Service leads new connections to; that may be a pod which is gone already."""
+        known = (*self._kubelet.pods, *self._kubelet.ended)
+        return [pod.ports[name] for pod in known if pod.spec is self.spec.pod and pod.is_led_to]
 
     def scale(self, number: int) -> None:
         """Start what is missing; end what is too much, the youngest and what is not ready first."""

@@ -27,6 +27,10 @@ from tests.rehearsal.specs import NotHonoured, PodSpec, Probe
 Say = Callable[[str], None]
 
 TICK_S = 0.05
+FORGOTTEN_AFTER_S = 10.0
+"""How long new connections are still led to a pod that was told to end: word of it takes its time to reach every node
+and load balancer. It is what preStop waits for."""
+
 MEMORY_EVERY_S = 2.0
 
 _PORTS = ("PORT", "METRICS_PORT")
@@ -41,12 +45,13 @@ handed on."""
 
 
 class Pod:
-    """One pod. `ready` is what its probes say; once it is `leaving`, no new connection is led to it."""
+    """One pod. `ready` is what its probes say, `left_at` when it was told to end."""
 
     def __init__(self, name: str, spec: PodSpec, folder: Path) -> None:
         self.name, self.spec, self.folder = name, spec, folder
         self.ports = dict(zip(spec.ports, free_ports(len(spec.ports)), strict=True))
-        self.ready = self.leaving = False
+        self.ready = False
+        self.left_at: float | None = None
         self.began = time.monotonic()
         self.ready_after_s = self.ended_after_s = 0.0
         self.ready_cpu_s = self.ready_mb = self.most_mb = 0.0
@@ -55,17 +60,19 @@ class Pod:
         self.probing: asyncio.Task[None]
 
     @property
-    def words(self) -> Counter[str]:
-        """What it logged above the level info: event and level, and how often."""
-        lines = [json.loads(line) for line in self.log.read_text(encoding="utf-8").splitlines()]
-        return Counter(
-            f"{line['level']} {line['event']}" for line in lines if line["level"] not in ("debug", "info")
-        )
+    def complaints(self) -> Counter[str]:
+        """What it logged above the level info: level and event, and how often. A line that is no JSON is an error."""
+        return Counter(filter(None, map(_complaint, self.log.read_text(encoding="utf-8").splitlines())))
 
     @property
     def serves(self) -> bool:
-        """Whether a Service leads to it."""
-        return self.ready and not self.leaving
+        """Whether it counts for its Deployment's ready ones."""
+        return self.ready and self.left_at is None
+
+    @property
+    def is_led_to(self) -> bool:
+        """Whether a new connection may be led to it."""
+        return self.ready and (self.left_at is None or time.monotonic() < self.left_at + FORGOTTEN_AFTER_S)
 
     def _start(self) -> "subprocess.Popen[bytes]":
         parent = os.getpid()
@@ -118,8 +125,8 @@ class Kubelet:
         return pod
 
     def end(self, pod: Pod) -> None:
-        """Let a pod go: it leaves the Service now, and ends within its grace period, or that is a fault."""
-        pod.leaving = True
+        """Let a pod go: it leaves the Service, and ends within its grace period, or that is a fault."""
+        pod.left_at = time.monotonic()
         task = asyncio.create_task(self._end(pod))
         self._endings.add(task)
         task.add_done_callback(self._endings.discard)
@@ -282,6 +289,14 @@ async def status_of(process: "subprocess.Popen[bytes]", *, within: float) -> int
         while (status := process.poll()) is None:
             await asyncio.sleep(TICK_S)
     return status
+
+
+def _complaint(line: str) -> str:
+    try:
+        said = json.loads(line)
+        return "" if said["level"] in ("debug", "info") else f"{said['level']} {said['event']}"
+    except (ValueError, KeyError):
+        return f"error {line}"
 
 
 def _kill(process: "subprocess.Popen[bytes]") -> None:

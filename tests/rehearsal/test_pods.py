@@ -1,8 +1,10 @@
 """Pods of a rehearsal begin, change and end as a cluster's do, and what goes wrong with one is a fault."""
 
 import asyncio
+import itertools
 import re
 import signal
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +12,13 @@ from pathlib import Path
 import pytest
 import redis
 
+from tests.bench import links
 from tests.manifests.cluster import SECRETS, cluster
 from tests.rehearsal.controllers import Autoscaler, Deployment
 from tests.rehearsal.kubelet import Kubelet, Pod, environment
 from tests.rehearsal.specs import DeploymentSpec, NotHonoured, PodSpec, deployment, scaled
 from tests.rehearsal.stage import until
+from tests.rehearsal.visitors import Crowd
 
 EKS = "overlays/eks"
 
@@ -37,7 +41,7 @@ async def test_it_is_ready_when_its_probe_says_so_and_ends_by_itself(
         assert not pod.serves
         await until(holds(lambda: pod.serves))
         kubelet.end(pod)
-        assert not pod.serves and pod.ready  # it still answers those who hold a connection
+        assert not pod.serves and pod.is_led_to  # not everybody knows yet
         await kubelet.all_ended()
         assert pod.process.poll() == 0
         assert kubelet.faults == []
@@ -69,6 +73,35 @@ async def test_it_is_a_fault_when_a_pod_does_not_start(tracker: DeploymentSpec, 
         await until(holds(lambda: kubelet.faults))
         (fault,) = kubelet.faults
         assert "did not start" in fault
+
+
+async def test_it_notices_a_pod_that_ends_before_its_load_balancer_knows(
+    tracker: DeploymentSpec, valkey: redis.Redis, tmp_path: Path
+) -> None:
+    links.publish(valkey, many=0)
+    env = {**tracker.pod.env, "DEFAULT_HOSTS": "bench.example"}
+    async with Kubelet(tmp_path).at_work() as kubelet:
+        pool = Deployment(replace(tracker, pod=replace(tracker.pod, env=env)), kubelet)
+        pool.scale(1)
+        await pool.is_ready()
+        visitors = Crowd(
+            name="visits",
+            ports=lambda: pool.ports("http"),
+            request=lambda _: f"GET {links.PLAIN} HTTP/1.1\r\nHost: bench.example\r\n\r\n".encode(),
+            numbers=itertools.count(),
+            expected=302,
+            a_second=50,
+            people=5,
+            stays=False,
+        )
+        asking = asyncio.create_task(visitors.ask())
+        await until(holds(lambda: visitors.answered or visitors.failed))
+        assert visitors.failed == []
+        await pool.roll()
+        await until(holds(lambda: visitors.failed))
+        visitors.is_over = True
+        await asking
+        assert "ConnectionRefusedError" in visitors.failed[0]
 
 
 async def test_it_rolls_out_within_the_bounds_of_its_strategy() -> None:
@@ -148,7 +181,7 @@ class Slow:
 
     def start(self, spec: PodSpec) -> Pod:
         pod = Pod.__new__(Pod)
-        pod.began, pod.ready, pod.leaving = self.started, False, False
+        pod.began, pod.ready, pod.left_at = self.started, False, None
         self.started += 1
         self.pods.append(pod)
         self.most = max(self.most, len(self.pods))
@@ -156,7 +189,7 @@ class Slow:
         return pod
 
     def end(self, pod: Pod) -> None:
-        pod.leaving = True
+        pod.left_at = time.monotonic()
         self.pods.remove(pod)
         self.fewest_ready = min(self.fewest_ready, ready(self.pods))
 
