@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, asynccontextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -70,7 +70,6 @@ class Stage:
             env={"PYTHONPATH": str(ROOT), "REDIS_URL": self.redis_url},
             preexec_fn=lambda: die_with_parent(parent),
         )
-        _go_first(feeder.pid)
         try:
             assert await status_of(feeder, within=600) == 0
         finally:
@@ -84,14 +83,14 @@ async def stage(folder: Path, say: Say) -> AsyncIterator[Stage]:
     _compile()
     with ExitStack() as stack:
         postgres = stack.enter_context(private(servers.postgres_program))
-        valkey = stack.enter_context(private(servers.valkey_program))
+        # As ElastiCache, which waits for no disk before it acknowledges.
+        valkey = stack.enter_context(private(partial(servers.valkey_program, durable=False)))
         secrets = {
             "DATABASE_URL": postgres.url,
             "REDIS_URL": valkey.url,
             "SECRET_KEY": SECRETS["SECRET_KEY"],
         }
         async with Kubelet(folder).at_work() as kubelet, redis.asyncio.Redis.from_url(valkey.url) as client:
-            _go_first((await client.info("server"))["process_id"])
             migrate, limit = job(OVERLAY, "migrate", secrets)
             assert (await kubelet.run_to_end(migrate, within=limit))[0] == 0
             say("the Job migrate is done")
@@ -188,13 +187,6 @@ def _request(
     lines += [f"Authorization: Bearer {key}"] if key else []
     lines += ["Content-Type: application/json", f"Content-Length: {len(body)}"] if body else []
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body
-
-
-def _go_first(pid: int) -> None:
-    """Where the system allows it, let a process run before the others: in a cluster Redis has a core to itself, and
-    visitors are somewhere else."""
-    with suppress(PermissionError):
-        os.setpriority(os.PRIO_PROCESS, pid, -10)
 
 
 def _compile() -> None:
