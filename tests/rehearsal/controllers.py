@@ -89,7 +89,7 @@ class Autoscaler:
     grew_at: int | None = None
 
     async def run(self) -> None:
-        """Decide for ever; the clock begins now. A look that comes late makes all later ones late."""
+        """Decide for ever; the clock begins now. A look that comes late is followed by the next ones at once."""
         memory, begun = Memory(), time.monotonic()
         while True:
             length = await self.length()
