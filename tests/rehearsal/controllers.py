@@ -87,11 +87,12 @@ class Autoscaler:
     spike_at: int | None = None
     woke_at: int | None = None
     grew_at: int | None = None
+    is_over: bool = False
 
     async def run(self) -> None:
-        """Decide for ever; the clock begins now. A look that comes late is followed by the next ones at once."""
+        """Decide until `is_over`; the clock begins now. A look that comes late is followed by the next ones at once."""
         memory, begun = Memory(), time.monotonic()
-        while True:
+        while not self.is_over:
             length = await self.length()
             self._saw(length)
             if self.second % self.scaled.polling_s == 0:

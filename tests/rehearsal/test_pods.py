@@ -137,7 +137,8 @@ async def test_it_scales_from_none_to_many_and_back_by_the_length_of_the_stream(
     autoscaler = Autoscaler(scaled=rules, length=length, deployment=pool, say=said.append, speed=1000, cap=2)
     looking = asyncio.create_task(autoscaler.run())
     await until(holds(lambda: looking.done() or (autoscaler.second > 110 and autoscaler.pods == 0)))
-    looking.cancel()
+    autoscaler.is_over = True
+    await looking
     decided = [re.findall(r"^ *(\d+) s .* (\d+) -> (\d+)", line)[0] for line in said]
     assert decided == [("10", "0", "1"), ("15", "1", "4"), ("390", "4", "1"), ("400", "1", "0")]
     assert (kubelet.most, pool.ready) == (2, [])

@@ -10,7 +10,6 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -114,9 +113,8 @@ async def scale_by_a_backlog(at: Stage, form: Form) -> Autoscaler:
         await until(is_over, limit=LIMIT_S)
         at.say(f"the backlog was {autoscaler.deepest:,} clicks deep")
     finally:
-        looking.cancel()
-        with suppress(asyncio.CancelledError):
-            await looking
+        autoscaler.is_over = True  # to cancel it amid a question to Redis is not always heard
+        await looking
     return autoscaler
 
 
