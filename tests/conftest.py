@@ -35,7 +35,8 @@ TOLD = "told"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the storms of `tests/faults/test_worker_storm.py` are, and what the dice say; which Redis there is."""
+    """How long the storms of `tests/faults/test_worker_storm.py` are, and what the dice say; which Redis there is; which
+    form of `tests/rehearsal` is played."""
     parser.addoption(
         "--redis",
         choices=("one", "cluster"),
@@ -44,6 +45,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption("--storm-minutes", type=float, help="how long it storms (without it: some seconds)")
     parser.addoption("--storm-seed", type=int, help="the dice of an earlier storm (without it: new ones)")
+    parser.addoption("--rehearsal", choices=("short", "long"), default="short", help="(default: short)")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
