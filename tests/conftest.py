@@ -35,8 +35,8 @@ TOLD = "told"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """How long the storms of `tests/faults/test_worker_storm.py` are, and what the dice say; which Redis there is; which
-    form of `tests/rehearsal` is played."""
+    """How long the storms of `tests/faults/test_worker_storm.py` are, and what the dice say; which Redis there is;
+    which form of `tests/rehearsal` is played."""
     parser.addoption(
         "--redis",
         choices=("one", "cluster"),
