@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -99,29 +100,9 @@ async def test_it_follows_slots_to_other_servers(
 async def test_it_goes_on_when_a_server_of_the_cluster_dies(tmp_path: Path, tell: Tell) -> None:
     """Its replica had everything, since writes were held. Links of the others are led all the time."""
     with cluster(replicas=1) as made, trackers_over(made.url, tmp_path) as (client, trackers):
-        visitors = Visitors(trackers.port)
         home = made.home
         replica = made.replicas[made.primaries.index(home)]
-
-        async def scenario() -> None:
-            await visitors.answers(200)
-            await asyncio.to_thread(hold_writes, home, replica)
-            home.kill()
-            died = time.monotonic()
-            await visitors.answers(200)
-            await asyncio.to_thread(until, lambda: made.home is replica, "taken over")
-            tell(f"the replica has taken over after {time.monotonic() - died:.1f} s")
-            await asyncio.to_thread(_takes_clicks, client)
-            tell(f"it takes clicks after {time.monotonic() - died:.1f} s")
-            await visitors.answers(200)
-
-        await visitors.visit(16, scenario)
-        await asyncio.to_thread(balanced, visitors, trackers, client)
-        on_disk = trackers.metric(ON_DISK)
-        tell(
-            f"{on_disk:.0f} of {len(visitors.answered)} answered clicks came by way of the disk, none is lost"
-        )
-        assert on_disk > 0
+        await _dies(client, trackers, home, replica, lambda: made.home is replica, tell)
         wait_until(lambda: trackers.get("/never-seen")[0] == 404, "unknown again")
         _publishes(client, trackers)
 
@@ -129,28 +110,44 @@ async def test_it_goes_on_when_a_server_of_the_cluster_dies(tmp_path: Path, tell
 async def test_it_goes_on_when_sentinels_name_another_primary(tmp_path: Path, tell: Tell) -> None:
     """The replica had everything, since writes were held."""
     with watched() as made, trackers_over(made.url, tmp_path) as (client, trackers):
-        visitors = Visitors(trackers.port)
-
-        async def scenario() -> None:
-            await visitors.answers(200)
-            await asyncio.to_thread(hold_writes, made.primary, made.replica)
-            made.primary.kill()
-            died = time.monotonic()
-            await visitors.answers(200)
-            await asyncio.to_thread(until, lambda: made.replica.client.role()[0] == b"master", "taken over")
-            tell(f"the replica has taken over after {time.monotonic() - died:.1f} s")
-            await asyncio.to_thread(_takes_clicks, client)
-            tell(f"it takes clicks after {time.monotonic() - died:.1f} s")
-            await visitors.answers(200)
-
-        await visitors.visit(16, scenario)
-        await asyncio.to_thread(balanced, visitors, trackers, client)
-        on_disk = trackers.metric(ON_DISK)
-        tell(
-            f"{on_disk:.0f} of {len(visitors.answered)} answered clicks came by way of the disk, none is lost"
-        )
-        assert on_disk > 0
+        primary, replica = made.primary, made.replica
+        is_primary = partial(_is_primary, replica)
+        await _dies(client, trackers, primary, replica, is_primary, tell)
         _publishes(client, trackers)
+
+
+async def _dies(
+    client: Client,
+    trackers: Trackers,
+    primary: Node,
+    replica: Node,
+    has_taken_over: Callable[[], bool],
+    tell: Tell,
+) -> None:
+    """The primary is killed under load, and its replica takes over: no answered click is lost."""
+    visitors = Visitors(trackers.port)
+
+    async def scenario() -> None:
+        await visitors.answers(200)
+        await asyncio.to_thread(hold_writes, primary, replica)
+        primary.kill()
+        died = time.monotonic()
+        await visitors.answers(200)
+        await asyncio.to_thread(until, has_taken_over, "taken over")
+        tell(f"the replica has taken over after {time.monotonic() - died:.1f} s")
+        await asyncio.to_thread(_takes_clicks, client)
+        tell(f"it takes clicks after {time.monotonic() - died:.1f} s")
+        await visitors.answers(200)
+
+    await visitors.visit(16, scenario)
+    await asyncio.to_thread(balanced, visitors, trackers, client)
+    on_disk = trackers.metric(ON_DISK)
+    tell(f"{on_disk:.0f} of {len(visitors.answered)} answered clicks came by way of the disk, none is lost")
+    assert on_disk > 0
+
+
+def _is_primary(node: Node) -> bool:
+    return bool(node.client.role()[0] == b"master")
 
 
 def _takes_clicks(client: Client) -> None:
