@@ -18,9 +18,6 @@ from tests.bench.traffic import click_payloads
 
 _AIM, _LEAST = 20_000, 10_000
 _FEW, _MANY = 2, 6
-_EVEN = 0.95
-"""Two processes fill both cores of a small machine, so six can only be even with them; and the middle of a few rounds,
-which differ by a sixth among themselves, says no more than this."""
 
 
 def measure(stand: Stand, options: argparse.Namespace) -> None:
@@ -110,8 +107,8 @@ def processes(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
         Finding(
             f"{_MANY} processes against {_FEW}, middle round",
             f"{ratio:.2f}",
-            f"never slower: 1, at least {_EVEN} as measured",
-            ratio >= _EVEN,
+            "never slower: at least 1",
+            ratio >= 1,
         )
     ]
 
