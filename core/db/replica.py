@@ -69,10 +69,6 @@ class Replica:
         self._say(fit=False, lag=None, reason=str(error))
         return True
 
-    def dispose(self) -> None:
-        """Close its connections."""
-        self._engine.dispose()
-
     def _look(self) -> None:
         if not self._looking.acquire(blocking=False):
             return
