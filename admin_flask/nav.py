@@ -1,6 +1,7 @@
 """The pages of the manager, in the order people meet them. A later page is one more entry here."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from flask import current_app, request, url_for
 from flask_babel import gettext, lazy_gettext
@@ -39,6 +40,13 @@ class Group:
 GROUPS = (
     Group("", (Page("links.index", lazy_gettext("Links"), "link", "links.view", on_phone=True),)),
     Group(
+        lazy_gettext("Find out why"),
+        (
+            Page("conversions.index", lazy_gettext("Conversions"), "receipt-2", "conversions.view"),
+            Page("postbacks.index", lazy_gettext("Postbacks"), "inbox", "postbacks.view"),
+        ),
+    ),
+    Group(
         lazy_gettext("Run"),
         (
             Page("queues.index", lazy_gettext("Queues"), "stack-2", "queues.view"),
@@ -47,7 +55,12 @@ GROUPS = (
     ),
 )
 
-SETTINGS = (Page("settings.domains", lazy_gettext("Domains"), "world", "domains.view"),)
+SETTINGS = (
+    Page("settings.domains", lazy_gettext("Domains"), "world", "domains.view"),
+    Page("sources.index", lazy_gettext("Sources"), "plug", "sources.view"),
+    Page("sources.rates", lazy_gettext("Exchange rates"), "coins", "sources.view"),
+    Page("sending.index", lazy_gettext("Sending on"), "send", "sending.view"),
+)
 """Pages within Settings; shown as tabs once there is more than one."""
 
 
@@ -62,11 +75,11 @@ def shown(pages: tuple[Page, ...]) -> tuple[Page, ...]:
     return tuple(page for page in pages if page_url(page.endpoint, page.permission))
 
 
-def page_url(endpoint: str, permission: str = "") -> str | None:
+def page_url(endpoint: str, permission: str = "", **values: Any) -> str | None:
     """Address of a page, None when it does not exist or this person may not see it."""
     if endpoint not in current_app.view_functions or (permission and not me().may(permission)):
         return None
-    return url_for(endpoint)
+    return url_for(endpoint, **values)
 
 
 def role_name(role: str) -> str:

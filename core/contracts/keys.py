@@ -13,7 +13,7 @@ from typing import Any
 QUEUES = ("publish", "conversion", "system", "track")
 GROUP = "workers"
 
-CLICK_FIELD = b"e"
+EVENT_FIELD = b"e"
 TASK_FIELD = b"m"
 
 ACCEPTED = "{rastro}:books:accepted"
@@ -25,6 +25,9 @@ all of them each time, so that saying it again does no harm. Copied to PostgreSQ
 
 DEAD_CLICKS = "{rastro}:books:dead"
 """Hash: hour of the click id -> clicks that were set aside (dead letters) and not put back. Copied to PostgreSQL."""
+
+RECEIVED = "{rastro}:books:received"
+"""Hash: hour of the postback's id -> postbacks accepted by the commit script. Copied to PostgreSQL."""
 
 CAP_COUNTS = "{rastro}:caps"
 """Hash: id of a link with a click cap -> people whom it led to its destination, by the door's verdict. Seeded from
@@ -54,6 +57,9 @@ CHANGED = "rastro:changed"
 
 DEFAULT_DOMAIN = "rastro:domain:*"
 """Snapshot of the default domain; `*` can not be a host name."""
+
+SOURCES = "rastro:sources"
+"""Snapshot of every source of conversions: they are few, and a wrong token is then known without asking Redis."""
 
 LINKS, DOMAINS = "rastro:link:*", "rastro:domain:*"
 """Patterns of all snapshots of each kind, for a full republish."""
@@ -105,8 +111,8 @@ def hour_answered(field: bytes) -> str:
 
 
 def field_of(queue: str) -> bytes:
-    """The one field of a queue's entries: a click on `track`, a task message elsewhere."""
-    return CLICK_FIELD if queue == "track" else TASK_FIELD
+    """The one field of a queue's entries: a click on `track`, a postback on `conversion`, a task message elsewhere."""
+    return EVENT_FIELD if queue in ("track", "conversion") else TASK_FIELD
 
 
 def later(queue: str) -> str:

@@ -26,7 +26,7 @@ def test_it_says_how_far_reports_are_behind(
 ) -> None:
     at = int((MORNING - age).timestamp() * 1000)
     for number in range(3):
-        valkey.xadd(keys.stream("track"), {keys.CLICK_FIELD: b"x"}, id=f"{at}-{number + 1}")
+        valkey.xadd(keys.stream("track"), {keys.EVENT_FIELD: b"x"}, id=f"{at}-{number + 1}")
     with app.test_request_context("/"):
         dot = read_freshness(valkey, now=MORNING)
     assert (dot.tone, dot.text) == (tone, text)
@@ -41,7 +41,7 @@ def test_it_is_fresh_when_nothing_waits(app: Flask, valkey: "redis.Redis") -> No
 
 def test_it_counts_clicks_that_a_pause_holds_back(app: Flask, valkey: "redis.Redis") -> None:
     at = int((MORNING - timedelta(seconds=45)).timestamp() * 1000)
-    valkey.xadd(keys.held("track"), {keys.CLICK_FIELD: b"x"}, id=f"{at}-1")
+    valkey.xadd(keys.held("track"), {keys.EVENT_FIELD: b"x"}, id=f"{at}-1")
     with app.test_request_context("/"):
         assert read_freshness(valkey, now=MORNING).text == "Reports 45 s behind"
 

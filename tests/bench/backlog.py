@@ -81,7 +81,7 @@ def _watch(clicks: Clicks, *, seconds: float = float("inf"), until_below: int = 
     while time.monotonic() < end and (not until_below or clicks.waiting() > until_below):
         (payload,) = clicks.payloads(1)
         begun = time.monotonic()
-        entry = clicks.client.xadd(STREAM, {keys.CLICK_FIELD: payload})
+        entry = clicks.client.xadd(STREAM, {keys.EVENT_FIELD: payload})
         times.kept.append(_since(begun))
         if len(times.kept) % 10 == 1:
             asked = time.monotonic()

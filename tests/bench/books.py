@@ -35,7 +35,7 @@ class Books:
         stream = keys.stream("track")
         while page := self._client.xrange(stream, min=self._after, count=_PAGE):
             for _, fields in page:
-                click = click_event.decode(fields[keys.CLICK_FIELD])
+                click = click_event.decode(fields[keys.EVENT_FIELD])
                 kept = self._kept.setdefault(click.host, set())
                 if click.id in kept:
                     self._again[click.host] = self._again.get(click.host, 0) + 1

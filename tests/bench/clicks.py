@@ -53,7 +53,7 @@ class Clicks:
         while lot := list(itertools.islice(payloads, _LINE)):
             pipeline = self.client.pipeline(transaction=False)
             for payload in lot:
-                pipeline.xadd(STREAM, {keys.CLICK_FIELD: payload})
+                pipeline.xadd(STREAM, {keys.EVENT_FIELD: payload})
             pipeline.execute()
             while most_waiting is not None and self.waiting() > most_waiting:
                 time.sleep(0.01)

@@ -221,11 +221,11 @@ def test_it_balances_answers_and_clicks(valkey: "redis.Redis[Any]") -> None:
     books = Books(valkey)
     for number in (1, 2, 2):
         event = ClickEvent(id=number.to_bytes(16, "big"), link_id=1, host="go.example")
-        valkey.xadd(stream, {keys.CLICK_FIELD: click_event.encode(event)})
+        valkey.xadd(stream, {keys.EVENT_FIELD: click_event.encode(event)})
     books.read()
     assert valkey.xlen(stream) == 0
     third = ClickEvent(id=(3).to_bytes(16, "big"), link_id=1, host="go.example")
-    valkey.xadd(stream, {keys.CLICK_FIELD: click_event.encode(third)})
+    valkey.xadd(stream, {keys.EVENT_FIELD: click_event.encode(third)})
     books.saw("go.example", 3)
     with answering(metrics(redirects=3)) as port:
         tracker = Contestant("ours", "go.example", 1, 1, port)

@@ -27,7 +27,7 @@ def held(valkey: Valkey, *, then_empty: bool = False) -> Held:
             pipe.flushall()
         entries, accepted, answered, *_ = pipe.execute()
     return Held(
-        [click_event.decode(fields[keys.CLICK_FIELD]) for _, fields in entries],
+        [click_event.decode(fields[keys.EVENT_FIELD]) for _, fields in entries],
         Counter({hour.decode(): int(count) for hour, count in accepted.items()}),
         Counter({field.decode(): int(count) for field, count in answered.items()}),
     )

@@ -68,7 +68,7 @@ def feed(valkey: redis.Redis, clicks: int) -> None:
         event = ClickEvent(
             id=uuid_utils.uuid7().bytes, link_id=1 + number % LINKS, ip="203.0.113.7", user_agent=AGENT
         )
-        pipe.xadd(keys.stream("track"), {keys.CLICK_FIELD: click_event.encode(event)})
+        pipe.xadd(keys.stream("track"), {keys.EVENT_FIELD: click_event.encode(event)})
     pipe.execute()
 
 

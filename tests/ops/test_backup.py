@@ -33,8 +33,8 @@ def file(
         session.add(user("ana@example.com"))
         session.commit()
     for number in range(2500):  # more than one page
-        valkey.xadd(keys.stream("track"), {keys.CLICK_FIELD: b"\x00\xff click %d" % number})
-    valkey.xadd(keys.dead("track"), {keys.CLICK_FIELD: b"poison", b"reason": b"content"}, id="7-7")
+        valkey.xadd(keys.stream("track"), {keys.EVENT_FIELD: b"\x00\xff click %d" % number})
+    valkey.xadd(keys.dead("track"), {keys.EVENT_FIELD: b"poison", b"reason": b"content"}, id="7-7")
     valkey.zadd(keys.later("system"), {b"\x93 message": 1_800_000_000_123})
     valkey.hset(keys.ACCEPTED, "2026112314", 2501)
     valkey.hset(keys.ANSWERED, "2026112314:7-one", 2500)
@@ -72,9 +72,9 @@ def test_it_brings_back_everything(file: Path, place: Path) -> None:
         assert emails(settings) == ["ana@example.com"]
         assert client.xlen(keys.stream("track")) == 2500
         last: Any = client.xrevrange(keys.stream("track"), count=1)
-        assert last[0][1] == {keys.CLICK_FIELD: b"\x00\xff click 2499"}
+        assert last[0][1] == {keys.EVENT_FIELD: b"\x00\xff click 2499"}
         assert client.xrange(keys.dead("track")) == [
-            (b"7-7", {keys.CLICK_FIELD: b"poison", b"reason": b"content"})
+            (b"7-7", {keys.EVENT_FIELD: b"poison", b"reason": b"content"})
         ]
         assert client.zrange(keys.later("system"), 0, -1, withscores=True) == [
             (b"\x93 message", 1_800_000_000_123)

@@ -81,7 +81,7 @@ def look_at_queues(app: Flask, settings: Settings, engine: Engine) -> None:
     assert browser.post("/login", {**wrong, "password": PASSWORD}).status_code == 303
     home = make_redis(settings.redis_url, timeout=5)
     try:
-        home.xadd(keys.stream("track"), {keys.CLICK_FIELD: b"\xc1"})
+        home.xadd(keys.stream("track"), {keys.EVENT_FIELD: b"\xc1"})
         until(lambda: home.xlen(keys.dead("track")) == 1)
         for path in ("/queues", "/queues/live", "/queues/books", "/queues/schedule", "/queues/entries"):
             assert browser.get(path).status_code == 200, path

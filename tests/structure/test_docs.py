@@ -12,7 +12,7 @@ import admin_flask.metrics  # noqa: F401 (they register themselves)
 import tasks
 import tracker_quart
 from core.contracts import keys
-from core.db import models, tracking, work  # noqa: F401 (their tables register themselves)
+from core.db import conversions, models, tracking, work  # noqa: F401 (their tables register themselves)
 from core.db.base import Base
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,7 +52,7 @@ def test_it_names_every_table() -> None:
 def test_it_names_every_redis_key() -> None:
     text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
     names = [keys.ACCEPTED, keys.ANSWERED, keys.CAP_COUNTS, keys.SNAPSHOTS_READY, keys.CHANGED]
-    names.append(keys.DEFAULT_DOMAIN)
+    names += [keys.DEFAULT_DOMAIN, keys.SOURCES, keys.RECEIVED]
     names += [function("QUEUE") for function in (keys.stream, keys.later, keys.held)]
     names += [function("QUEUE") for function in (keys.dead, keys.suspects)]
     names += [function("QUEUE") for function in (keys.failures, keys.failure_groups, keys.failure_abouts)]

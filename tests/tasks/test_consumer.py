@@ -67,7 +67,7 @@ def send(valkey: redis.Redis, queue: str, task: str, *args: str | float) -> None
 
 
 def click(valkey: redis.Redis, name: str, seconds: float = 0) -> None:
-    valkey.xadd(keys.stream("track"), {keys.CLICK_FIELD: f"{name}:{seconds}"})
+    valkey.xadd(keys.stream("track"), {keys.EVENT_FIELD: f"{name}:{seconds}"})
 
 
 def is_empty(valkey: redis.Redis) -> bool:

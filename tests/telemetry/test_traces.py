@@ -84,7 +84,7 @@ def test_it_spans_each_batch_of_clicks_with_their_number_and_what_the_servers_to
     with valkey.pipeline() as pipe:
         for _ in range(500):
             event = ClickEvent(id=ids.new(), link_id=7, query="token=hunter2", ip="203.0.113.9")
-            pipe.xadd(keys.stream("track"), {keys.CLICK_FIELD: click_event.encode(event)})
+            pipe.xadd(keys.stream("track"), {keys.EVENT_FIELD: click_event.encode(event)})
         pipe.execute()
     worker = start("tasks", "--pool", "track", OTEL_EXPORTER_OTLP_ENDPOINT=collector.url)
     until(lambda: valkey.xlen(keys.stream("track")) == 0)

@@ -68,7 +68,7 @@ class Publisher:
     def clicks(self) -> list[ClickEvent]:
         """Every click in the stream, in order."""
         return [
-            click_event.decode(fields[keys.CLICK_FIELD])
+            click_event.decode(fields[keys.EVENT_FIELD])
             for _, fields in self.redis.xrange(keys.stream("track"))
         ]
 

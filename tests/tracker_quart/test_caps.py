@@ -274,7 +274,7 @@ async def test_it_replays_what_redis_had_counted_without_saying_so(
 async def test_it_passes_on_what_counts_for_no_cap(publisher: Publisher, replay: Replay) -> None:
     plain = ClickEvent(id=IDS.new(), link_id=7)
     await replay.send([Click(plain.id, click_event.encode(plain)), Click(IDS.new(), b"x")])
-    assert [fields[keys.CLICK_FIELD] for _, fields in publisher.redis.xrange(keys.stream("track"))] == [
+    assert [fields[keys.EVENT_FIELD] for _, fields in publisher.redis.xrange(keys.stream("track"))] == [
         click_event.encode(plain),
         b"x",
     ]

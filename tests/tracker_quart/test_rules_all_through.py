@@ -50,7 +50,7 @@ async def test_it_leads_and_reports_what_was_saved(
             await asyncio.sleep(0.01)
         assert await follow(client, "/tv") == variant
         clicks = await Publisher(valkey).kept(5)
-    entries = [fields[keys.CLICK_FIELD] for _, fields in valkey.xrange(keys.stream("track"))]
+    entries = [fields[keys.EVENT_FIELD] for _, fields in valkey.xrange(keys.stream("track"))]
     assert make_handler(settings, engine, process_name="test")(entries) == {}
     found = {}
     for kind in ("rule", "variant"):

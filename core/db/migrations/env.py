@@ -7,7 +7,7 @@ four seconds gives up rather than queue every visitor's statement behind it.
 from alembic import context
 from sqlalchemy import text
 
-from core.db import models, tracking, work  # noqa: F401 (their tables register themselves)
+from core.db import conversions, models, tracking, work  # noqa: F401 (their tables register themselves)
 from core.db.base import Base
 
 connection = context.config.attributes["connection"]

@@ -10,11 +10,22 @@ from typing import Any
 import msgspec
 import pytest
 
-from core.contracts import click_event, domain_snapshot, keys, link_snapshot, snapshot, task_message
+from core.contracts import (
+    click_event,
+    domain_snapshot,
+    keys,
+    link_snapshot,
+    postback_event,
+    snapshot,
+    source_snapshot,
+    task_message,
+)
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import GONE, LOCKED, AppLinks, Condition, LinkSnapshot, Rule, Variant
+from core.contracts.postback_event import PIXEL, TOKEN, PostbackEvent
 from core.contracts.snapshot import NewerSchema, body_of, frame, revision_of
+from core.contracts.source_snapshot import TIME_AND_BODY, Signature, SourceSnapshot, SourcesSnapshot, Token
 from core.contracts.task_message import TaskMessage
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -85,7 +96,63 @@ def domain_bytes(value: DomainSnapshot) -> bytes:
     return domain_snapshot.encode(value, revision=258)
 
 
+def source_bytes(value: SourcesSnapshot) -> bytes:
+    return source_snapshot.encode(value, revision=258)
+
+
 CASES: list[Case] = [
+    (
+        "postback_event_v1",
+        PostbackEvent(
+            id=CLICK_ID,
+            source_id=7,
+            kind=PIXEL,
+            method="POST",
+            host="go.example.com",
+            query="subid=1&x=%C3%A9",
+            content_type="application/json",
+            body=b'{"a": "\xff"}',
+            headers=(("x-shopify-topic", "orders/paid"),),
+            ip="2001:db8::7",
+            user_agent="shop",
+            referrer="https://shop.example/",
+            token_hint="pb_ab…4f2c",
+            refused=TOKEN,
+            status=401,
+            size=70_000,
+        ),
+        postback_event.encode,
+        postback_event.decode,
+    ),
+    ("postback_event_v1_least", PostbackEvent(id=CLICK_ID), postback_event.encode, postback_event.decode),
+    (
+        "source_snapshot_v1",
+        SourcesSnapshot(
+            sources=(
+                SourceSnapshot(source_id=1, tokens=(Token(hash=bytes(32)),)),
+                SourceSnapshot(
+                    source_id=2,
+                    tokens=(Token(hash=bytes(range(32))), Token(hash=bytes(32), until_ms=1764230400000)),
+                    networks=("192.0.2.0/24", "2001:db8::/32"),
+                    signature=Signature(
+                        keys=(b"new", b"old"),
+                        header="x-signature",
+                        covers=TIME_AND_BODY,
+                        algorithm="sha512",
+                        encoding="base64",
+                        prefix="v1=",
+                        time_header="x-time",
+                        tolerance_s=60,
+                    ),
+                    reply="success=true;",
+                    wants_headers=("x-shopify-topic",),
+                ),
+            )
+        ),
+        source_bytes,
+        source_snapshot.decode,
+    ),
+    ("source_snapshot_v1_none", SourcesSnapshot(), source_bytes, source_snapshot.decode),
     ("link_snapshot_v1_wide", WHOLE, link_bytes, link_snapshot.decode),
     (
         "link_snapshot_v1_wide_least",

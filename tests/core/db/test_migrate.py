@@ -4,7 +4,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Engine
 
-from core.db import models, tracking, work  # noqa: F401 (their tables register themselves)
+from core.db import conversions, models, tracking, work  # noqa: F401 (their tables register themselves)
 from core.db.base import Base
 from core.db.migrate import current_revision, head_revision, migrate
 
