@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from core.observe import REDIRECT_SECONDS, logger
+from core.histogram import Histogram
+from core.observe import POSTBACK_SECONDS, REDIRECT_SECONDS, logger
 from tracker_quart.answers import Answer
 from tracker_quart.request_head import may_become_plain
 
@@ -43,12 +44,14 @@ log = logger(__name__)
 
 
 class Turn(msgspec.Struct, eq=False):
-    """A request's place in the order of answers. `began` is when its head was there, on the clock of perf_counter."""
+    """A request's place in the order of answers. `began` is when its head was there, on the clock of perf_counter;
+    `seconds` is told how long the answer took from then on."""
 
     connection: "Connection"
     is_head: bool
     closes: bool
     began: float
+    seconds: Histogram
     data: bytes | None = None
 
     def reply(self, answer: Answer) -> None:
@@ -155,7 +158,7 @@ class Connection(asyncio.Protocol):
         while turns and not self._closed and (data := turns[0].data) is not None:
             self._transport.write(data)
             turn = turns.popleft()
-            REDIRECT_SECONDS.observe(perf_counter() - turn.began)
+            turn.seconds.observe(perf_counter() - turn.began)
             if turn.closes:
                 self._close()
                 return
@@ -212,18 +215,38 @@ class Connection(asyncio.Protocol):
         began = perf_counter()
         asked = self.lane.reader.read(head, self._peer)
         if asked is None:
-            return False
+            return self._take_hit(head, began, is_last=is_last)
         visit, closes = asked
         if closes and not is_last:
             return False
-        self._requests += 1
-        turn = Turn(self, visit.method == "HEAD", closes or self._requests >= KEEP_ALIVE_REQUESTS, began)
-        self._turns.append(turn)
+        turn = self._turn(visit.method, closes, began, REDIRECT_SECONDS)
         try:
             self.lane.service.redirector.begin(visit, turn)
         except Exception:
             turn.failed()
         return True
+
+    def _take_hit(self, head: bytes, began: float, *, is_last: bool) -> bool:
+        """As `_take`, for a head that is no visit's."""
+        asked = self.lane.reader.read_hit(head, self._peer)
+        if asked is None:
+            return False
+        hit, closes = asked
+        if closes and not is_last:
+            return False
+        turn = self._turn(hit.visit.method, closes, began, POSTBACK_SECONDS)
+        try:
+            self.lane.service.receiver.begin(hit, turn)
+        except Exception:
+            turn.failed()
+        return True
+
+    def _turn(self, method: str, closes: bool, began: float, seconds: Histogram) -> Turn:
+        """A place in the order of answers for the request at hand."""
+        self._requests += 1
+        turn = Turn(self, method == "HEAD", closes or self._requests >= KEEP_ALIVE_REQUESTS, began, seconds)
+        self._turns.append(turn)
+        return turn
 
     def _listen(self) -> None:
         """Read on, unless what was read has not been worked off."""
