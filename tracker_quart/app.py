@@ -208,7 +208,7 @@ def _hit(settings: Settings, token: str, *, is_pixel: bool, body: bytes = b"") -
         peer=(scope.get("client") or ("",))[0],
         proxies=settings.trusted_proxies,
         body=body,
-        body_size=request.body.size if isinstance(request.body, Posted) else 0,
+        skipped=request.body.size - len(body) if isinstance(request.body, Posted) else 0,
     )
 
 

@@ -58,12 +58,12 @@ def read_hit(
     peer: str,
     proxies: Networks,
     body: bytes = b"",
-    body_size: int = 0,
+    skipped: int = 0,
 ) -> Hit:
-    """Make a Hit of a request. Never raises."""
+    """Make a Hit of a request, out of which `skipped` bytes of query or body were left. Never raises."""
     visit = read_visit(method=method, target=target, query=b"", headers=headers, peer=peer, proxies=proxies)
     kind = PIXEL if is_pixel else SCRIPT if _is_scripts(query) else POSTBACK
-    return Hit(kind, token, visit, query, headers, body, len(query) + body_size)
+    return Hit(kind, token, visit, query, headers, body, len(query) + len(body) + skipped)
 
 
 def query_text(query: bytes) -> str:

@@ -36,8 +36,10 @@ OWN_PATHS = frozenset(
 _STARTS = (b"GET /", b"HEAD /")
 _REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[\x21-\x7e]*) HTTP/1\.([01])")
 _HIT_LINE = re.compile(
-    rb"(GET|HEAD) (/(?:postback/([A-Za-z0-9_-]+)|pixel/([A-Za-z0-9_-]+)\.gif))(?:\?([\x21-\x7e\x80-\xff]*))? HTTP/1\.([01])"
+    rb"(GET|HEAD) (/(?:postback/([A-Za-z0-9_-]+)|pixel/([A-Za-z0-9_-]+)\.gif))"
+    rb"(?:\?([\x21-\x7e\x80-\xff]*))? HTTP/1\.([01])"
 )
+_LONG_HIT = re.compile(rb"(?:GET|HEAD) /(?:postback/[A-Za-z0-9_-]+|pixel/[A-Za-z0-9_-]+\.gif)\?[^\r\n]*")
 _HOST = re.compile(rb"[A-Za-z0-9.:\-_\[\]]*")
 _IN_NAMES = b"!#$%&'*+-.^_`|~" + string.digits.encode() + string.ascii_letters.encode()
 _IN_VALUES = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
@@ -111,8 +113,9 @@ class HeadReader:
         )
         return visit, closes
 
-    def read_hit(self, head: bytes, peer: Peer) -> tuple[Hit, bool] | None:
-        """As `read`, for a head that brings a postback or a pixel. Asked second: short links pay nothing for it."""
+    def read_hit(self, head: bytes, peer: Peer, *, skipped: int = 0) -> tuple[Hit, bool] | None:
+        """As `read`, for a head that brings a postback or a pixel, out of whose query `skipped` bytes were taken. Asked
+        second: short links pay nothing for it."""
         lines = head.split(b"\r\n")
         found = _HIT_LINE.fullmatch(lines[0])
         if found is None:
@@ -137,6 +140,7 @@ class HeadReader:
             headers=headers,
             peer=peer.ip,
             proxies=self._proxies,
+            skipped=skipped,
         )
         return hit, closes or fields.get("connection") == "close"
 
@@ -148,6 +152,11 @@ def may_become_plain(start: bytes) -> bool:
         and start.count(b"\n") == start.count(b"\r\n")
         and b"\0" not in start
     )
+
+
+def may_become_long_hit(start: bytes) -> bool:
+    """True for the beginning of a postback or a pixel whose query has not come to its end."""
+    return _LONG_HIT.fullmatch(start) is not None
 
 
 class _Lines(dict[bytes, Line | None]):

@@ -108,9 +108,8 @@ def _config(*, fast_lane: bool) -> Config:
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.keep_alive_max_requests = HANDED_OVER_REQUESTS if fast_lane else KEEP_ALIVE_REQUESTS
     config.include_server_header = False
-    config.h11_max_incomplete_size = (
-        LARGEST + LONGEST_HEAD
-    )  # a postback may bring all that is taken in its address
+    # A postback may bring all that is taken in its address. What is longer than this the lane cuts.
+    config.h11_max_incomplete_size = LARGEST + 4 * LONGEST_HEAD
     config.errorlog = logging.getLogger("hypercorn.error")
     config.accesslog = None
     return config
