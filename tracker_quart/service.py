@@ -65,9 +65,7 @@ class Service:
         self._replays = Replay(self._client)
         limit = settings.spool_max_mb << 20
         self._spool = Spool(settings.spool_dir, limit_bytes=limit)
-        self._postback_spool = Spool(
-            settings.spool_dir / POSTBACKS.name, limit_bytes=limit, channel=POSTBACKS
-        )
+        self._postback_spool = Spool(settings.postback_spool_dir, limit_bytes=limit, channel=POSTBACKS)
         self.books = Books(settings.spool_dir, self._client)
         keeping = Keeping(spool=self._spool, breaker=self._writes, answered=self.books.answered)
         self._clicks = EventLog(stream=EventStream(self._pipeline), keeping=keeping)
