@@ -205,11 +205,18 @@ class Service:
             self._reads.worked()
 
     async def _replay(self) -> None:
-        """Send what waits; a file of clicks that is stuck keeps no postback from its way."""
-        try:
-            await self._spool.replay(partial(self._sent, self._replays.send))
-        finally:
-            await self._postback_spool.replay(partial(self._sent, self._replays.send_postbacks))
+        """Send what waits, postbacks first: they are few. A file that is stuck keeps the other spool from nothing."""
+        stuck: SpoolStuck | None = None
+        for spool, send in (
+            (self._postback_spool, self._replays.send_postbacks),
+            (self._spool, self._replays.send),
+        ):
+            try:
+                await spool.replay(partial(self._sent, send))
+            except SpoolStuck as error:
+                stuck = error
+        if stuck is not None:
+            raise stuck
 
     async def _sent(self, send: Send, events: Sequence[Event]) -> None:
         try:
