@@ -1,6 +1,7 @@
 """Postbacks that are judged again: what they had brought about is corrected, and nothing happens twice."""
 
 import json
+import random
 from datetime import timedelta
 from typing import Any
 
@@ -234,3 +235,38 @@ def test_it_makes_a_conversion_of_what_could_not_be_read(engine: Engine) -> None
     change(engine, source)
     assert verdicts(again(engine, event)) == [("conversion", "matched")]
     assert rows(engine, "select count(*) from conversions") == [(1,)]
+
+
+@pytest.mark.parametrize("duplicates", ["ignore", "update", "rebill", "repeat"])
+@pytest.mark.parametrize("seed", range(6))
+def test_it_comes_to_rest_whatever_came_and_however_often_it_is_judged(
+    engine: Engine, duplicates: str, seed: int
+) -> None:
+    dice = random.Random(seed)
+    source = make_source(engine, duplicates=duplicates, fields={**FIELDS, "transaction_id": ("nothing",)})
+    store_click(engine)
+    words = ("lead", "sale", "trash", "refund", "rebill", "hold", "x")
+    events = [
+        postback(
+            source,
+            at=NOW + timedelta(seconds=dice.randrange(60)),
+            subid=CLICK,
+            tid=dice.choice(("A", "B", "")),
+            payout=dice.choice(("5", "7", "-1", "")),
+            status=dice.choice(words),
+        )
+        for _ in range(12)
+    ]
+    for start in range(0, 12, 3):
+        take(engine, *events[start : start + 3], now=LATER)
+    change(engine, source, duplicates=duplicates)
+    again(engine, *dice.sample(events, 12), now=LATER)
+    again(engine, *events, now=LATER)
+    before = (conversions(engine), history(engine))
+    assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 12
+    assert (conversions(engine), history(engine)) == before
+    versions = {conversion: version for conversion, version, *_ in history(engine)}
+    assert versions == {row["id"]: row["version"] for row in conversions(engine)}
+    verdicts_of = rows(engine, "select verdict, conversion_id from postbacks")
+    makers = [conversion for verdict, conversion in verdicts_of if verdict == "conversion"]
+    assert len(makers) == len(set(makers))
