@@ -23,7 +23,7 @@ from core.services.redis_client import make_redis
 _AT_ONCE = (
     1000  # Lua can not unpack more than some thousands of values, and nobody may wait long behind a script
 )
-_SCRIPTS = ("forget", "hold", "move_due", "reclaim", "release", "renew")
+_SCRIPTS = ("clear", "forget", "hold", "move_due", "reclaim", "release", "renew")
 _COUNTING = ("acknowledge", "bury", "retry")
 _SUSPECT_TTL_MS = keys.DEAD_TTL_MS
 
@@ -253,7 +253,7 @@ class StreamStorage(BaseStorage):  # type: ignore[misc]
     def clear(self, lot: Lot) -> None:
         """Take back the charge of `suspect`: the process lives."""
         if lot.alone is not None:
-            self.client.hincrby(keys.suspects(lot.queue), lot.alone, -1)
+            self._scripts["clear"](keys=[keys.suspects(lot.queue)], args=[lot.alone])
             lot.alone = None
 
     def acquit(self, lot: Lot) -> None:

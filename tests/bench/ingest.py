@@ -5,7 +5,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from statistics import median, median_low
+from statistics import median
 
 import psycopg
 
@@ -76,18 +76,19 @@ def rate(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
 
 def processes(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
     """Two worker processes and six, in turn, on the same number of clicks: enough for each of six to have met the
-    agents, referrers and texts that it will meet again, which every process learns for itself once."""
+    agents, referrers and texts that it will meet again, which every process learns for itself once. Who is first
+    changes from round to round: each finds more rows in the tables than the one before it."""
     number = options.clicks or (30_000 if options.quick else 600_000)
-    rounds = options.rounds or (1 if options.quick else 5)
+    rounds = options.rounds or (1 if options.quick else 6)
     rates: dict[int, list[float]] = {_FEW: [], _MANY: []}
     costs: dict[int, list[tuple[float, float]]] = {_FEW: [], _MANY: []}
-    for _ in range(rounds):
-        for workers, found in rates.items():
+    for turn in range(rounds):
+        for workers in (_FEW, _MANY) if turn % 2 == 0 else (_MANY, _FEW):
             clicks.send(number)
             with clicks.workers(workers) as pids:
                 used: list[tuple[float, float]] = []
                 look = partial(_look, used, pids, clicks.stand)
-                found.append(clicks.rate(number, at_begin=look, at_end=look))
+                rates[workers].append(clicks.rate(number, at_begin=look, at_end=look))
                 clicks.wait_until_stored()
             costs[workers].append(_cost(used, number))
     print_table(
@@ -102,10 +103,10 @@ def processes(clicks: Clicks, options: argparse.Namespace) -> list[Finding]:
             for workers, found in rates.items()
         ],
     )
-    ratio = median_low(many / few for few, many in zip(rates[_FEW], rates[_MANY], strict=True))
+    ratio = sum(rates[_MANY]) / sum(rates[_FEW])
     return [
         Finding(
-            f"{_MANY} processes against {_FEW}, middle round",
+            f"{_MANY} processes against {_FEW}, all rounds together",
             f"{ratio:.2f}",
             "never slower: at least 1",
             ratio >= 1,

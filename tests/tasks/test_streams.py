@@ -312,6 +312,17 @@ def test_it_counts_only_deaths_against_a_suspect(storage: StreamStorage, valkey:
     assert valkey.hlen(keys.suspects(QUEUE)) == 0
 
 
+def test_it_leaves_nothing_of_a_suspicion_that_was_cleared(
+    storage: StreamStorage, valkey: redis.Redis
+) -> None:
+    """Whoever takes the entry next may have no reason to suspect it, and so none to acquit it."""
+    storage.add(QUEUE, [b"a"])
+    lot = take(storage)
+    storage.suspect(lot, lot.ids[0])
+    storage.clear(lot)
+    assert valkey.hgetall(keys.suspects(QUEUE)) == {}
+
+
 def test_it_holds_what_waits_in_a_paused_queue_and_gives_it_back_in_order(
     storage: StreamStorage, valkey: redis.Redis
 ) -> None:
