@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 from core.domain.conversions import APPROVED, IGNORE, PENDING, REFUNDED, REJECTED, UPDATE
+from core.domain.reading import IGNORE as IGNORED
+from core.domain.reading import REBILL
 from core.domain.sources import SignatureSettings, SourceSettings
-
-REBILL, IGNORED = "rebill", "ignore"
-"""What a source's word for a status may mean beside a status: one more payment, and nothing at all."""
 
 EXAMPLE = {
     "transaction_id": "TEST-1001",
@@ -125,8 +124,8 @@ _PLAIN = Preset(
     settings=SourceSettings(
         fields=_fields(
             click_id="click_id clickid cid subid sub_id cnv_id rastro_id rid external_id externalid aff_sub sub1 "
-            "clickref clickRef",
-            transaction_id="transaction_id tid txid order_id order invoice_id invoiceId transaction pedido",
+            "clickref",
+            transaction_id="transaction_id tid txid order_id order invoice_id invoiceid transaction pedido",
             amount="amount payout revenue sum value total valor",
             currency="currency cnv_currency moeda",
             status="status cnv_status type",
@@ -290,7 +289,7 @@ _AWIN = Preset(
     title="Awin",
     settings=SourceSettings(
         fields=_fields(
-            click_id="clickref clickRef",
+            click_id="clickref",
             transaction_id="transaction_id transactionId",
             amount="commission",
             currency="currency transactionCurrency",
@@ -369,6 +368,7 @@ _HOTMART = Preset(
             status="event",
             customer_id="data.subscription.subscriber.code",
             coupon="data.purchase.offer.coupon_code",
+            time="creation_date",
         ),
         statuses={
             "purchase_approved": APPROVED,

@@ -9,7 +9,8 @@ from typing import NoReturn
 import msgspec
 
 from core.domain.conversions import DUPLICATES, STATUSES
-from core.domain.presets import IGNORED, REBILL
+from core.domain.currencies import DECIMALS
+from core.domain.reading import IGNORE, REBILL
 from core.domain.sources import (
     AMOUNT_STYLES,
     ATTRIBUTIONS,
@@ -22,7 +23,7 @@ from core.domain.sources import (
     SourceSettings,
 )
 
-MEANINGS = (*STATUSES, REBILL, IGNORED)
+MEANINGS = (*STATUSES, REBILL, IGNORE)
 """What a source's word for a status may mean."""
 
 ALGORITHMS = ("sha256", "sha1", "sha512")
@@ -39,7 +40,6 @@ _MOST_WORDS = 200
 _LONGEST_PARAMETER = 200
 _LARGEST_PAYOUT = Decimal(1_000_000_000)
 
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _EVENT = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 _HEADER = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _HEADER_FIELD = "header:"
@@ -98,10 +98,10 @@ def check_name(text: str) -> str:
 
 
 def check_currency(field: str, text: str) -> str:
-    """A currency's code of three letters. Raises SourceRefused."""
+    """A currency's code (ISO 4217). Raises SourceRefused."""
     code = text.strip().upper()
-    if not _CURRENCY.fullmatch(code):
-        _refuse(field, "A currency has three letters, such as USD, EUR or BRL.")
+    if code not in DECIMALS:
+        _refuse(field, "There is no such currency. Its code has three letters, such as USD, EUR or BRL.")
     return code
 
 
@@ -124,7 +124,7 @@ def _fields(fields: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
     owner: dict[str, str] = {}
     checked = {}
     for field in FIELDS:
-        names = tuple(dict.fromkeys(filter(None, map(_parameter, fields.get(field, ())))))
+        names = _names(fields.get(field, ()))
         place = f"fields.{field}"
         if len(names) > _MOST_NAMES:
             _refuse(place, f"At most {_MOST_NAMES} names; these are {len(names)}.")
@@ -133,9 +133,9 @@ def _fields(fields: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
                 _refuse(place, f"A name has at most {_LONGEST_PARAMETER} characters that can be seen.")
             if name.startswith(_HEADER_FIELD) and not _HEADER.fullmatch(name.removeprefix(_HEADER_FIELD)):
                 _refuse(place, f"{name} names no header. Write it as header:x-order-id.")
-            if name in owner:
-                _refuse(place, f"{name} is read as {owner[name].replace('_', ' ')} already.")
-            owner[name] = field
+            if name.lower() in owner:
+                _refuse(place, f"{name} is read as {owner[name.lower()].replace('_', ' ')} already.")
+            owner[name.lower()] = field
         if names:
             checked[field] = names
     if unknown := set(fields) - set(FIELDS):
@@ -143,9 +143,13 @@ def _fields(fields: Mapping[str, Iterable[str]]) -> dict[str, tuple[str, ...]]:
     return checked
 
 
-def _parameter(name: str) -> str:
-    words = name.strip()
-    return words.lower() if words.lower().startswith(_HEADER_FIELD) else words
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    """Names of parameters, each once: upper and lower case are one to the reader."""
+    once: dict[str, str] = {}
+    for name in filter(None, (name.strip() for name in names)):
+        lower = name.lower()
+        once.setdefault(lower, lower if lower.startswith(_HEADER_FIELD) else name)
+    return tuple(once.values())
 
 
 def _statuses(statuses: Mapping[str, str]) -> dict[str, str]:
