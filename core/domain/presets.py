@@ -1,28 +1,15 @@
 """How known networks and shops send conversions: a source starts from one of these, and may be changed afterwards.
 
 Names of parameters, statuses and macros are those of the networks' public documentation; where it does not say, or says
-it differently from one version to the next, the preset's note tells what is inferred. Pure: data, and a filled-in
-example of what a network would send.
+it differently from one version to the next, the preset's note tells what is inferred. Pure data.
 """
 
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from core.domain.conversions import APPROVED, IGNORE, PENDING, REFUNDED, REJECTED, UPDATE
 from core.domain.reading import IGNORE as IGNORED
 from core.domain.reading import REBILL
 from core.domain.sources import SignatureSettings, SourceSettings
-
-EXAMPLE = {
-    "transaction_id": "TEST-1001",
-    "amount": "12.34",
-    "currency": "USD",
-    "payout": "3.00",
-    "cost": "1.00",
-    "customer_id": "C-7",
-    "coupon": "WELCOME10",
-}
-"""What a filled-in example says, by field; click id, status and event are its own matter."""
 
 CLICK_ID = "{clickid}"
 """Where the click id stands in a preset's body."""
@@ -48,33 +35,6 @@ class Preset:
 def preset_of(name: str) -> Preset:
     """The preset with this name; the plain one for a name that no release knows (any more)."""
     return PRESETS.get(name, PRESETS["plain"])
-
-
-def example_query(query: str, settings: SourceSettings, *, click_id: str) -> str:
-    """`query` with every macro replaced by an example that `settings` can read. Parameters that are read as nothing
-    keep a plain value, so that no macro is left to be sent literally."""
-    filled = []
-    for part in query.split("&") if query else ():
-        name, _, _macro = part.partition("=")
-        filled.append(f"{name}={quote(_example(name, settings, click_id), safe='')}")
-    return "&".join(filled)
-
-
-def example_body(body: str, *, click_id: str) -> str:
-    """`body` as the network would send it for this click."""
-    return body.replace(CLICK_ID, click_id)
-
-
-def _example(parameter: str, settings: SourceSettings, click_id: str) -> str:
-    field = next((field for field, names in settings.fields.items() if parameter in names), "")
-    if field == "click_id":
-        return click_id
-    if field == "status":
-        wanted = (said for said, means in settings.statuses.items() if means == APPROVED)
-        return next(wanted, settings.default_status)
-    if field == "event":
-        return next(iter(settings.events), settings.default_event)
-    return EXAMPLE.get(field, "1")
 
 
 def _fields(**names: str) -> dict[str, tuple[str, ...]]:
