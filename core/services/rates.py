@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import and_, delete, func, select
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
@@ -48,14 +48,15 @@ class MissingRate:
 
 def latest_rates(session: Session) -> list[LatestRate]:
     """Each currency's last rate, by its code."""
-    days = (
-        select(ExchangeRate.currency, func.count().label("days")).group_by(ExchangeRate.currency).subquery()
+    last = (
+        select(ExchangeRate.currency, func.max(ExchangeRate.day).label("day"), func.count().label("days"))
+        .group_by(ExchangeRate.currency)
+        .subquery()
     )
     rows = session.execute(
-        select(ExchangeRate, days.c.days)
-        .join(days, days.c.currency == ExchangeRate.currency)
-        .distinct(ExchangeRate.currency)
-        .order_by(ExchangeRate.currency, ExchangeRate.day.desc())
+        select(ExchangeRate, last.c.days)
+        .join(last, and_(last.c.currency == ExchangeRate.currency, last.c.day == ExchangeRate.day))
+        .order_by(ExchangeRate.currency)
     )
     return [LatestRate(row.currency, row.day, row.rate, row.origin, count) for row, count in rows]
 
