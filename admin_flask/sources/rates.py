@@ -35,7 +35,12 @@ def delete_rate(currency: str, day: str) -> Response:
     """The rate before it holds on."""
     try:
         changed = service.delete_rate(
-            db.session(), currency=currency, day=date.fromisoformat(day), actor=acting(), now=moment()
+            db.session(),
+            currency=currency,
+            day=date.fromisoformat(day),
+            report_currency=held().settings.report_currency,
+            actor=acting(),
+            now=moment(),
         )
     except (ValueError, service.RateNotFound):
         abort(404)

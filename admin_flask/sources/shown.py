@@ -32,7 +32,7 @@ def token_page(made: service.Made, *, is_new: bool) -> Response:
             "sources/token.html",
             source=made.source,
             preset=preset,
-            snippets=snippets_of(base, made.token, preset),
+            snippets=snippets_of(base, made.token, preset, settings),
             curl=curl_of(
                 base,
                 made.token,

@@ -87,7 +87,7 @@ def _page(source_id: int, *, only_news: bool = False) -> Response:
         poll=url_for("sources.live_test", source_id=source_id, click=running.click_id, seen=seen)
         if running and asks
         else "",
-        **{name: getattr(words, name) for name in ("field_words", "note_words", "status_words")},
+        **{name: getattr(words, name) for name in ("field_words", "note_words", "result_words")},
     )
 
 

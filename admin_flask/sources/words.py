@@ -1,6 +1,6 @@
 """Words of the sources' pages: fields, statuses, policies, verdicts, reasons."""
 
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 
 from babel.numbers import format_decimal
 from flask_babel import get_locale, gettext, ngettext
@@ -14,7 +14,7 @@ from core.domain.conversions import (
     REPEAT,
     UPDATE,
 )
-from core.domain.reading import Reading
+from core.domain.reading import Line, Reading
 
 NEEDS_SOMEONE = ("no_click", "refused", "unreadable")
 """Verdicts that a person should look into."""
@@ -116,7 +116,7 @@ def problem_words(code: str, value: str = "") -> str:
     """What could not be read, and what to do."""
     return {
         "bad_amount": gettext(
-            "“%(value)s” is no amount. See how amounts are written, below Money.", value=value
+            "“%(value)s” is no amount. See how amounts are written, under Money.", value=value
         ),
         "unknown_currency": gettext("There is no currency “%(value)s”.", value=value),
         "unknown_status": gettext(
@@ -153,6 +153,22 @@ def note_words(note: str) -> str:
     }.get(note, note)
 
 
+def result_words(line: Line) -> str:
+    """What was made of a value, "" where it is what came."""
+    if line.read_as == "status":
+        return status_words(line.result) if line.result else ""
+    if line.result.lower() == line.value.strip().lower() or _is_same_number(line.result, line.value):
+        return ""
+    return line.result
+
+
+def _is_same_number(one: str, other: str) -> bool:
+    try:
+        return Decimal(one) == Decimal(other.strip())
+    except InvalidOperation:
+        return False
+
+
 def refusal_words(reason: str) -> str:
     """Why the tracker turned one away."""
     return {
@@ -171,7 +187,7 @@ def missing_words(reading: Reading) -> list[str]:
     if reading.amount is None and not any(problem.field == "amount" for problem in reading.problems):
         missing.append(gettext("No amount came: each conversion would count as 0."))
     if reading.amount is not None and not reading.currency:
-        missing.append(gettext("No currency came. Name the one that this source means, below Money."))
+        missing.append(gettext("No currency came. Name the one that this source means, under Money."))
     if not reading.transaction_id:
         missing.append(
             gettext("No transaction came: a second sale after the same click would be taken for the first.")

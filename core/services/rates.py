@@ -106,10 +106,12 @@ def put_rate(
     session.execute(new.on_conflict_do_update(index_elements=["currency", "day"], set_=values))
     detail = {"currency": code, "day": day.isoformat(), "rate": str(worth), "before": old}
     audit.record(session, actor=actor, action="rate.put", subject=f"rate:{code}", now=now, detail=detail)
-    return _counted_anew(session, code, day)
+    return _counted_anew(session, code, day, report_currency)
 
 
-def delete_rate(session: Session, *, currency: str, day: date, actor: Actor, now: datetime) -> int:
+def delete_rate(
+    session: Session, *, currency: str, day: date, report_currency: str, actor: Actor, now: datetime
+) -> int:
     """Take a rate away: the one before holds on. Returns how many conversions changed. Raises RateNotFound."""
     gone = session.scalars(
         delete(ExchangeRate)
@@ -123,12 +125,12 @@ def delete_rate(session: Session, *, currency: str, day: date, actor: Actor, now
     audit.record(
         session, actor=actor, action="rate.delete", subject=f"rate:{currency}", now=now, detail=detail
     )
-    return _counted_anew(session, currency, day)
+    return _counted_anew(session, currency, day, report_currency)
 
 
-def _counted_anew(session: Session, currency: str, day: date) -> int:
+def _counted_anew(session: Session, currency: str, day: date, report_currency: str) -> int:
     session.flush()
-    changed = fill_rates(session.connection(), currency, day)
+    changed = fill_rates(session.connection(), currency, day, report_currency=report_currency)
     session.commit()
     session.expire_all()
     return changed
