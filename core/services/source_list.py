@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session, selectinload
 
 from core.contracts.click_event import unix_ms
 from core.db.conversions import ConversionSource
+from core.db.postback_store import first_id
 from core.db.queries import query
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +54,6 @@ def list_sources(session: Session, *, since: datetime) -> list[SourceRow]:
         )
         for row in rows
     ]
-
-
-def first_id(instant: datetime) -> UUID:
-    """The lowest id that a postback of this moment can have."""
-    return UUID(int=max((instant - _EPOCH) // timedelta(milliseconds=1), 0) << 80)
 
 
 def _time_of(postback_id: UUID | None) -> datetime | None:

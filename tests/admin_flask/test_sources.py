@@ -16,11 +16,11 @@ from core.contracts import keys, source_snapshot
 from core.contracts.source_snapshot import SourceSnapshot
 from core.db.conversions import Conversion, ConversionSource, Postback, SourceToken
 from core.db.models import Campaign
+from core.db.postback_store import first_id
 from core.domain.presets import PRESETS
 from core.domain.sources import settings_of
 from core.services import conversion_sources as service
 from core.services.actor import COMMAND
-from core.services.source_list import first_id
 from tests.admin_flask.browser import Browser
 from tests.admin_flask.conftest import MORNING, Clock
 
