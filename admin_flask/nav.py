@@ -11,13 +11,15 @@ from admin_flask.access import me
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of the navigation: shown to who has `permission`, once its view exists."""
+    """A page of the navigation: shown to who has `permission`, once its view exists. Pages of the blueprints `beside`
+    lie below it."""
 
     endpoint: str
     label: object
     icon: str
     permission: str
     on_phone: bool = False
+    beside: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -25,8 +27,8 @@ class Page:
 
     @property
     def is_here(self) -> bool:
-        """True on every page of the same blueprint."""
-        return request.blueprint == self.endpoint.partition(".")[0]
+        """True on every page of the same blueprint, and of those beside."""
+        return request.blueprint in (self.endpoint.partition(".")[0], *self.beside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,13 @@ GROUPS = (
         lazy_gettext("Run"),
         (
             Page("queues.index", lazy_gettext("Queues"), "stack-2", "queues.view"),
-            Page("settings.domains", lazy_gettext("Settings"), "settings", "domains.view"),
+            Page(
+                "settings.domains",
+                lazy_gettext("Settings"),
+                "settings",
+                "domains.view",
+                beside=("sources", "sending"),
+            ),
         ),
     ),
 )
