@@ -14,7 +14,7 @@ from admin_flask.sources.forms import RateForm
 from admin_flask.sources.words import rate_words
 from admin_flask.toasts import say
 from core.domain.source_checks import SourceRefused
-from core.services import rates as service
+from core.services import exchange_rates as service
 
 
 @blueprint.route("/rates", methods=["GET", "POST"])
