@@ -14,7 +14,6 @@ from core.domain.source_checks import SourceRefused, check_currency
 from core.services import audit
 from core.services.actor import Actor
 
-FEED = "feed"
 MOST_DAYS = 400
 
 _EARLIEST = date(2000, 1, 1)
