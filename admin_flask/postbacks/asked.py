@@ -18,7 +18,7 @@ from core.services.postbacks import InboxFilter
 ALL = "all"
 TODAY, WEEK, MONTH, EVER, DATES = "today", "7d", "28d", "all", "dates"
 SPANS = (TODAY, WEEK, MONTH, EVER)
-PAGE_SIZE = 50
+PAGE_SIZE = 25
 _LARGEST = Decimal(10) ** 13
 _CARRIED = ("tab", "source", "span", "from", "to", "least", "most")
 

@@ -3,8 +3,10 @@
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal, InvalidOperation
 from urllib.parse import unquote_plus
 from uuid import UUID
 
@@ -38,6 +40,7 @@ from core.services.postbacks import Opened, Sent, time_of
 
 _PAIRS = re.compile(r"([^&=]*)(=?)([^&]*)(&?)")
 _MOST_PIECES = 2000
+_MONEY = ("amount", "payout", "cost")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +147,7 @@ def shown_of(opened: Opened) -> Shown:
         source=source_name,
         source_href=page_url("sources.show", "sources.view", source_id=source.id) if source else None,
         reading_mark=_reading_mark(postback, reading),
-        problems=_problems(reading),
+        problems=_problems(reading, str(postback.why.get("code") or "")),
         matching=_matching(postback, reading),
         matching_mark=_matching_mark(postback),
         after=after_words(at - click.at) if click is not None else "",
@@ -292,6 +295,9 @@ def _result(line: Line) -> str:
     """What was made of a value, where that is not the value itself."""
     if line.read_as == "status":
         return status_word(line.result)
+    if line.read_as in _MONEY:
+        with suppress(InvalidOperation):
+            return money(Decimal(line.result), "")
     return "" if line.result.lower() == line.value.strip().lower() else line.result
 
 
@@ -303,12 +309,14 @@ def _reading_mark(postback: Postback, reading: Reading | None) -> str:
     return "" if reading is not None else "skip"
 
 
-def _problems(reading: Reading | None) -> list[str]:
-    """What could not be read, each once."""
+def _problems(reading: Reading | None, said: str) -> list[str]:
+    """What could not be read, each once, but for what the verdict itself says."""
     if reading is None:
         return []
     words = []
     for problem in reading.problems:
+        if problem.code == said or (said == "no_click_id" and problem.field == "click_id"):
+            continue
         text = problem_words(problem.code, problem.value)
         words.append(f"{field_word(problem.field)}: {text}" if problem.field else text)
     return list(dict.fromkeys(words))

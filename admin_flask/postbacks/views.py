@@ -6,8 +6,9 @@ from flask import Response, make_response, render_template, request
 
 from admin_flask.access import needs, polled, zone
 from admin_flask.held import db, moment
-from admin_flask.htmx import page_or_block
+from admin_flask.htmx import is_htmx, page_or_block
 from admin_flask.nav import page_url
+from admin_flask.postbacks import acting  # noqa: F401 (its views add themselves)
 from admin_flask.postbacks.asked import read_asked
 from admin_flask.postbacks.blueprint import blueprint
 from admin_flask.postbacks.rows import list_url, read_inbox, seen_of
@@ -43,7 +44,7 @@ def live() -> Response:
     found = service.find_postbacks(db.session(), asked.as_service())
     if seen_of(found.rows) == request.args.get("seen"):
         return make_response("", 204)
-    return page_or_block("postbacks/index.html", "list", inbox=read_inbox(opened=_opened()), detail=None)
+    return page_or_block("postbacks/index.html", "list", inbox=read_inbox(opened=_opened()), polled=True)
 
 
 def _page(detail: Shown | None) -> Response:
@@ -53,8 +54,19 @@ def _page(detail: Shown | None) -> Response:
         inbox=read_inbox(opened=detail.id if detail else None),
         detail=detail,
         back=list_url(),
-        sources_href=page_url("sources.index", "sources.view"),
+        test_href=_test_url(),
+        new_search=is_htmx() and request.headers.get("HX-Trigger") != "find",
     )
+
+
+def _test_url() -> str | None:
+    """Where a postback can be tested: the source that is looked at, else all of them."""
+    source = request.args.get("source", "")
+    if source.isdecimal() and int(source):
+        test = page_url("sources.test", "sources.edit", source_id=int(source))
+        if test:
+            return test
+    return page_url("sources.index", "sources.view")
 
 
 def _opened() -> UUID | None:

@@ -33,6 +33,8 @@ MOST_SENT = 10
 _SHORTEST_PREFIX = 8
 _MOST_WORDS = 8
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FIRST_YEAR = 2024
+_LAST_ID = UUID("03ffffff-ffff-ffff-ffff-ffffffffffff")  # of the year 2109
 _HEX = re.compile(r"[0-9a-f]+")
 _ROW = (
     Postback.id,
@@ -227,6 +229,20 @@ def has_postbacks(session: Session) -> bool:
     return bool(session.scalar(select(exists(select(Postback.id)))))
 
 
+def readings_of(
+    session: Session, source_id: int, *, first: UUID | None = None, most: int = 20
+) -> list[dict[str, Any]]:
+    """How the newest postbacks of a source were read, as stored; that of the postback `first` before all others."""
+    of_source = select(Postback.reading).where(Postback.source_id == source_id, Postback.refused == "")
+    begin = list(session.scalars(of_source.where(Postback.id == first))) if first is not None else []
+    return begin + list(session.scalars(of_source.order_by(Postback.id.desc()).limit(most)))
+
+
+def days_before(now: datetime, days: int) -> datetime:
+    """So many times 24 hours before."""
+    return now - timedelta(days=days)
+
+
 def source_choices(session: Session) -> list[Choice]:
     """Every source, by name."""
     rows = session.execute(
@@ -249,12 +265,12 @@ def look_around(session: Session, search: str) -> Found:
         .order_by(Conversion.id.desc())
         .limit(1)
     )
-    made_at = time_of(span[0]) if span is not None else None
+    made_at = time_of(span[0]) if span is not None and span[0] < _LAST_ID else None
     return Found(
         click=None if click is None else _click(click),
         conversion_id=conversion_id,
         is_click_id=span is not None,
-        made_at=made_at if made_at is not None and made_at.year in range(2024, 2100) else None,
+        made_at=made_at if made_at is not None and made_at.year >= _FIRST_YEAR else None,
     )
 
 

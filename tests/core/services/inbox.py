@@ -37,7 +37,7 @@ def source(db: Session, name: str = "Loja online", settings: SourceSettings = SE
 
 def postback_id(at: datetime) -> UUID:
     """An id that was made at `at`, another one each time."""
-    return UUID(bytes=click_id(at, next(_tails)))
+    return UUID(bytes=click_id(at, (2 << 62) + next(_tails)))
 
 
 def postback(
