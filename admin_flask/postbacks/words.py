@@ -95,18 +95,25 @@ def verdict_title(verdict: str, why: Mapping[str, Any], *, amount: str, title: s
         NO_CLICK: gettext("No click found."),
         REFUSED: gettext("It was turned away at the door."),
         UNREADABLE: gettext("It could not be read."),
-        IGNORED: gettext("Its source says that this status is to be ignored."),
+        IGNORED: gettext("It is ignored."),
         TEST: gettext("It belongs to a live test, and counts nowhere."),
     }[verdict]
 
 
-def _facts(why: Mapping[str, Any], *names: str) -> dict[str, str]:
-    """Facts of a reason as text; what an older release did not write down is a dash."""
-    return {name: str(why.get(name) if why.get(name) not in (None, "") else "–") for name in names}
+def _valued(
+    with_value: Callable[[str], str], without: Callable[[], str]
+) -> Callable[[Mapping[str, Any]], str]:
+    """Words that show what stood there, where the reason says it."""
+
+    def words(why: Mapping[str, Any]) -> str:
+        value = str(why.get("value") or "")
+        return with_value(value) if value else without()
+
+    return words
 
 
 def _transition(why: Mapping[str, Any]) -> str:
-    before, after = str(why.get("before") or ""), str(why.get("after") or why.get("status") or "")
+    before, after = str(why.get("from") or ""), str(why.get("to") or "")
     if before and after:
         return gettext(
             "The status went from %(before)s to %(after)s.",
@@ -117,7 +124,7 @@ def _transition(why: Mapping[str, Any]) -> str:
 
 
 def _not_allowed(why: Mapping[str, Any]) -> str:
-    before, after = str(why.get("before") or ""), str(why.get("after") or why.get("status") or "")
+    before, after = str(why.get("from") or ""), str(why.get("to") or "")
     if before and after:
         return gettext(
             "The conversion is %(before)s, and no postback may make it %(after)s. A person can.",
@@ -128,7 +135,7 @@ def _not_allowed(why: Mapping[str, Any]) -> str:
 
 
 def _outside(why: Mapping[str, Any]) -> str:
-    days = why.get("window_days")
+    days = why.get("days")
     if isinstance(days, int) and days:
         return ngettext(
             "The click is older than the source's window of %(num)s day.",
@@ -136,6 +143,20 @@ def _outside(why: Mapping[str, Any]) -> str:
             days,
         )
     return gettext("The click is older than the source's window.")
+
+
+def _amount_differs(why: Mapping[str, Any]) -> str:
+    kept, came = str(why.get("kept") or ""), str(why.get("came") or "")
+    if kept and came:
+        return gettext(
+            "The order was seen before with another amount, and its source says to leave the first one: %(kept)s "
+            "stays, %(came)s came.",
+            kept=kept,
+            came=came,
+        )
+    return gettext(
+        "The order was seen before with another amount, and its source says to leave the first one."
+    )
 
 
 _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
@@ -154,20 +175,28 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "corrected": lambda why: gettext("It was replayed, and what it had brought about was corrected."),
     "withdrawn": lambda why: gettext("It was replayed, and what it had brought about was taken back."),
     "same": lambda why: gettext("A conversion with this click, order, event and status exists already."),
-    "amount_differs": lambda why: gettext(
-        "The order was seen before with another amount, and its source says to leave the first one."
-    ),
+    "amount_differs": _amount_differs,
     "transition_not_allowed": _not_allowed,
     "older": lambda why: gettext("What came later has said otherwise already, and counts."),
     "no_click_id": lambda why: gettext("The click id came empty, or not at all."),
-    "literal_macro": lambda why: gettext(
-        "The network sent the name of a macro (%(value)s) in place of its value: the postback URL there is not filled "
-        "in.",
-        **_facts(why, "value"),
+    "literal_macro": _valued(
+        lambda value: gettext(
+            "The network sent the name of a macro (%(value)s) in place of its value: the postback URL there is not "
+            "filled in.",
+            value=value,
+        ),
+        lambda: gettext(
+            "The network sent the name of a macro in place of the click id: the postback URL there is not filled in."
+        ),
     ),
-    "bad_click_id": lambda why: gettext(
-        "“%(value)s” is no click id of ours: they have 32 letters and digits, with or without dashes.",
-        **_facts(why, "value"),
+    "bad_click_id": _valued(
+        lambda value: gettext(
+            "“%(value)s” is no click id of ours: they have 32 letters and digits, with or without dashes.",
+            value=value,
+        ),
+        lambda: gettext(
+            "What came is no click id of ours: they have 32 letters and digits, with or without dashes."
+        ),
     ),
     "unknown_click": lambda why: gettext("No click with this id was ever stored, or it is kept no longer."),
     "click_not_stored_yet": lambda why: gettext(
@@ -186,27 +215,34 @@ _WORDS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     "replayed": lambda why: gettext("Its signature was used before."),
     "too_large": lambda why: gettext("It is larger than what is taken. Its beginning was kept."),
     "source_gone": lambda why: gettext("Its source was removed."),
-    "bad_amount": lambda why: gettext("“%(value)s” is no amount.", **_facts(why, "value")),
-    "unknown_currency": lambda why: gettext("“%(value)s” is no currency.", **_facts(why, "value")),
-    "unknown_status": lambda why: gettext(
-        "The source does not say what the status “%(value)s” means.", **_facts(why, "value")
+    "bad_amount": _valued(
+        lambda value: gettext("“%(value)s” is no amount.", value=value),
+        lambda: gettext("Its amount is none."),
+    ),
+    "unknown_currency": _valued(
+        lambda value: gettext("“%(value)s” is no currency.", value=value),
+        lambda: gettext("It names a currency that there is not."),
+    ),
+    "unknown_status": _valued(
+        lambda value: gettext("The source does not say what the status “%(value)s” means.", value=value),
+        lambda: gettext("It has no status, and the source does not say what that means."),
     ),
     "broken_encoding": lambda why: gettext("Its characters are broken: they are no UTF-8."),
     "broken_body": lambda why: gettext("Its body says that it is JSON, and is none."),
-    "ignored_status": lambda why: gettext(
-        "The source says that the status “%(value)s” is to be ignored.", **_facts(why, "value")
-    ),
+    "ignored_status": lambda why: gettext("The source says that this status is to be ignored."),
     "test": lambda why: gettext("The click id is that of a live test."),
 }
 
 _PROBLEMS: dict[str, Callable[[Mapping[str, Any]], str]] = {
     **_WORDS,
     "empty_click_id": lambda why: gettext("It came empty."),
-    "unknown_body": lambda why: gettext(
-        "The body is of a kind that is not read (%(value)s).", **_facts(why, "value")
+    "unknown_body": _valued(
+        lambda value: gettext("The body is of a kind that is not read (%(value)s).", value=value),
+        lambda: gettext("The body is of a kind that is not read."),
     ),
-    "too_many_parameters": lambda why: gettext(
-        "There are more parameters than are read (%(value)s).", **_facts(why, "value")
+    "too_many_parameters": _valued(
+        lambda value: gettext("There are more parameters than are read (%(value)s).", value=value),
+        lambda: gettext("There are more parameters than are read."),
     ),
 }
 
@@ -216,9 +252,16 @@ def why_words(why: Mapping[str, Any]) -> str:
     know."""
     code = str(why.get("code") or "")
     words = _WORDS.get(code)
-    if words is not None:
-        return words(why)
-    return gettext("Reason: %(code)s.", code=code) if code else ""
+    if words is None:
+        return gettext("Reason: %(code)s.", code=code) if code else ""
+    said = [words(why)]
+    if why.get("bot"):
+        said.append(gettext("It was no person who clicked."))
+    if why.get("corrected"):
+        said.append(gettext("A replay corrected what it had brought about before."))
+    if why.get("withdrawn"):
+        said.append(gettext("A replay took back the conversion that it had made before."))
+    return " ".join(said)
 
 
 def problem_words(code: str, value: str) -> str:
