@@ -1,7 +1,7 @@
 """The list of the inbox: its tabs, filters and rows, as the page draws them."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -38,7 +38,7 @@ from core.domain.conversions import (
     WAITING,
 )
 from core.services import postbacks as service
-from core.services.postbacks import COUNTED, NO_SOURCE, Choice, ClickSeen, InboxRow
+from core.services.postbacks import COUNTED, NO_SOURCE, Choice, ClickSeen, Counts, InboxRow
 
 _TABS = (CONVERSION, UPDATED, REPEATED, NO_CLICK, WAITING, LATE, UNREADABLE, REFUSED, IGNORED, TEST, NEW)
 _ALWAYS = (CONVERSION, UPDATED, REPEATED, NO_CLICK, REFUSED)
@@ -134,7 +134,7 @@ def read_inbox(*, opened: UUID | None = None) -> Inbox:
     filter = asked.as_service()
     page = service.find_postbacks(session, filter)
     is_first = not page.rows and not asked.is_filtered and not service.has_postbacks(session)
-    counts = service.count_postbacks(session, filter) if not is_first else dict.fromkeys(VERDICTS, 0)
+    counts = service.count_postbacks(session, filter) if not is_first else Counts(dict.fromkeys(VERDICTS, 0))
     sources = service.source_choices(session)
     rows = [_row(row, opened) for row in page.rows]
     return Inbox(
@@ -182,26 +182,32 @@ def _poll(rows: Sequence[InboxRow], opened: UUID | None) -> str:
     return _with("postbacks.live", {}, {"seen": seen_of(rows), "open": opened, "before": None})
 
 
-def _tabs(asked: Asked, counts: Mapping[str, int]) -> list[Tab]:
-    total = sum(counts.values())
-    tabs = [(ALL, total), *((tab, counts[tab]) for tab in _TABS)]
+def _tabs(asked: Asked, counts: Counts) -> list[Tab]:
+    by = counts.by_verdict
+    tabs = [(ALL, _together(by.values(), counts)), *((tab, _count(by[tab], counts)) for tab in _TABS)]
     return [
         Tab(
             label=tab_label(tab, today=asked.span == TODAY),
             href=list_url(tab=None if tab == ALL else tab),
-            count=_count(count, cut=any(each > COUNTED for each in counts.values())),
+            count=words,
             is_here=asked.tab == tab,
-            acts=bool(count) and MARKS.get(tab) == ACT,
+            acts=MARKS.get(tab) == ACT and by[tab] > 0,
         )
-        for tab, count in tabs
-        if count or tab in (ALL, asked.tab, *_ALWAYS)
+        for tab, words in tabs
+        if tab in (ALL, asked.tab, *_ALWAYS) or by[tab]
     ]
 
 
-def _count(count: int, *, cut: bool) -> str:
-    if count > COUNTED and cut:
+def _count(count: int, counts: Counts) -> str:
+    if count > COUNTED:
         return f"{number(COUNTED)}+"
-    return number(count)
+    return f"{number(count)}+" if counts.at_least else number(count)
+
+
+def _together(each: Collection[int], counts: Counts) -> str:
+    if any(count > COUNTED for count in each):
+        return f"{number(sum(min(count, COUNTED) for count in each))}+"
+    return _count(sum(each), counts) if counts.at_least else number(sum(each))
 
 
 def _chips(asked: Asked, sources: Sequence[Choice]) -> list[Chip]:
@@ -286,20 +292,19 @@ def _instead_of_order(row: InboxRow) -> str:
     return str(row.click_id)[:13] if row.click_id else gettext("no order")
 
 
-def _summary(asked: Asked, counts: Mapping[str, int], rows: Sequence[InboxRow]) -> str:
+def _summary(asked: Asked, counts: Counts, rows: Sequence[InboxRow]) -> str:
     """Under the list: how many are shown, of how many."""
-    wanted = list(counts.values()) if asked.tab == ALL else [counts[asked.tab]]
-    total, cut = sum(wanted), any(count > COUNTED for count in wanted)
     if asked.before is not None and rows:
         return gettext("before %(time)s", time=clock_words(service.time_of(asked.before)))
-    words = f"{number(COUNTED)}+" if cut else number(total)
-    return gettext("%(shown)s of %(total)s", shown=number(len(rows)), total=words)
+    by = counts.by_verdict
+    total = _together(by.values() if asked.tab == ALL else (by[asked.tab],), counts)
+    return gettext("%(shown)s of %(total)s", shown=number(len(rows)), total=total)
 
 
-def _nothing(asked: Asked, counts: Mapping[str, int]) -> Nothing:
+def _nothing(asked: Asked, counts: Counts) -> Nothing:
     """Support asks "where is my sale?": say what was looked for, and what to try."""
     ways = []
-    if asked.tab != ALL and any(counts.values()):
+    if asked.tab != ALL and any(counts.by_verdict.values()):
         ways.append(Option(gettext("All outcomes"), list_url(tab=None)))
     if asked.span != EVER:
         ways.append(Option(gettext("All that is kept"), list_url(**{"span": EVER, "from": None, "to": None})))

@@ -21,7 +21,7 @@ from core.domain.sources import SourceSettings
 from core.services import audit
 from core.services.actor import Actor
 from core.services.conversion_sources import change_source
-from core.services.postback_trial import of_source
+from core.services.postback_trial import end_of, of_source
 from core.services.postbacks import first_id
 
 TASK = "postbacks.replay"
@@ -103,7 +103,7 @@ def save_and_replay(
         now=now,
         redis=redis,
     )
-    first, end = first_id(now - timedelta(days=days)), first_id(now + timedelta(milliseconds=1))
+    first, end = first_id(now - timedelta(days=days)), end_of(now)
     wanted = of_source(source_id, first, end)
     replay = PostbackReplay(
         source_id=source_id,

@@ -113,7 +113,7 @@ def try_settings(
     deadline = clock() + time_limit.total_seconds()
     made: set[tuple[str, str, str]] = set()
     with engine.connect() as connection:
-        ids = list(connection.scalars(_ids(source.id, first_id(since), first_id(now), most + 1)))
+        ids = list(connection.scalars(_ids(source.id, first_id(since), end_of(now), most + 1)))
     trial.cut = len(ids) > most
     ids = ids[:most][::-1]
     for begin in range(0, len(ids), BATCH):
@@ -133,6 +133,11 @@ def try_settings(
     if trial.cut and ids:
         trial.since = time_of(ids[0])
     return trial
+
+
+def end_of(now: datetime) -> UUID:
+    """The first id that comes after now."""
+    return first_id(now + timedelta(milliseconds=1))
 
 
 def of_source(source_id: int, first: UUID, end: UUID) -> Select[UUID]:

@@ -1,41 +1,62 @@
 """The inbox of postbacks: what lies in it, found by click id, order or any value, and one with all around it.
 
-Every question is bounded: rows come by keyset, the newest first, and counting ends at COUNTED.
+What matches is found in `core.db.inbox`; rows come by keyset, the newest first.
 """
 
-import re
-from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Select, exists, func, literal, select, text, union
+from sqlalchemy import Select, exists, func, select
 from sqlalchemy.orm import Session
 
-from core.contracts.click_event import unix_ms
 from core.db.conversions import Conversion, ConversionSource, Postback, Webhook, WebhookDelivery
+from core.db.inbox import (
+    COUNTED,
+    NO_SOURCE,
+    Counts,
+    InboxFilter,
+    count,
+    first_id,
+    id_span,
+    matching,
+    readable,
+    time_of,
+)
 from core.db.models import Link
 from core.db.tracking import Click
-from core.domain.conversions import VERDICTS
 
-COUNTED = 10_000
-"""Postbacks of one verdict are counted so far; of more only this is said."""
-
-NO_SOURCE = 0
-"""The source of postbacks whose token belongs to nobody."""
-
-TIME_LIMIT = "5s"
+__all__ = [
+    "COUNTED",
+    "NO_SOURCE",
+    "Choice",
+    "ClickSeen",
+    "Counts",
+    "Found",
+    "InboxFilter",
+    "InboxPage",
+    "InboxRow",
+    "Opened",
+    "Sent",
+    "count_postbacks",
+    "days_before",
+    "find_click",
+    "find_postbacks",
+    "first_id",
+    "has_postbacks",
+    "look_around",
+    "open_postback",
+    "readings_of",
+    "source_choices",
+    "time_of",
+]
 
 MOST_SENT = 10
 
-_SHORTEST_PREFIX = 8
-_MOST_WORDS = 8
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _FIRST_YEAR = 2024
 _LAST_ID = UUID("03ffffff-ffff-ffff-ffff-ffffffffffff")  # of the year 2109
-_HEX = re.compile(r"[0-9a-f]+")
 _ROW = (
     Postback.id,
     Postback.source_id,
@@ -54,22 +75,6 @@ _ROW = (
     Postback.answered,
     Postback.judged_at,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class InboxFilter:
-    """Which postbacks; what is empty filters nothing. `source_id` NO_SOURCE are those of no source, `since` is
-    inclusive and `until` exclusive (aware), `before` is the last id of the page before."""
-
-    search: str = ""
-    verdicts: tuple[str, ...] = ()
-    source_id: int | None = None
-    since: datetime | None = None
-    until: datetime | None = None
-    least: Decimal | None = None
-    most: Decimal | None = None
-    before: UUID | None = None
-    size: int = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,43 +190,20 @@ def open_postback(session: Session, postback_id: UUID) -> Opened | None:
 
 def find_postbacks(session: Session, filter: InboxFilter) -> InboxPage:
     """Postbacks that match, the newest first."""
-    _limit_time(session)
-    newest = Postback.id.desc()
-    ids = _matching(filter, most=filter.size + 1).subquery()
+    ids = matching(session, filter, most=filter.size + 1)
     query = (
         select(*_ROW)
         .outerjoin(ConversionSource, ConversionSource.id == Postback.source_id)
-        .where(Postback.id.in_(select(ids.c.id)))
+        .where(Postback.id.in_(ids[: filter.size]))
+        .order_by(Postback.id.desc())
     )
-    rows = [
-        InboxRow(**{**row, "source": row["source"] or ""})
-        for row in session.execute(query.order_by(newest).limit(filter.size + 1)).mappings()
-    ]
-    return InboxPage(rows[: filter.size], more=len(rows) > filter.size)
+    rows = [InboxRow(**{**row, "source": row["source"] or ""}) for row in session.execute(query).mappings()]
+    return InboxPage(rows, more=len(ids) > filter.size)
 
 
-def count_postbacks(session: Session, filter: InboxFilter) -> dict[str, int]:
-    """How many match by verdict, whatever `verdicts` and `before` say; each up to COUNTED, and COUNTED + 1 for more."""
-    _limit_time(session)
-    most = COUNTED + 1
-    if _readable(filter.search):
-        found = _matching(_without_place(filter), most=most).subquery()
-        each = session.execute(
-            select(Postback.verdict, func.count())
-            .where(Postback.id.in_(select(found.c.id)))
-            .group_by(Postback.verdict)
-        )
-        counts: dict[str, int] = {verdict: int(count) for verdict, count in each}
-        return {verdict: counts.get(verdict, 0) for verdict in VERDICTS}
-    wanted = _wanted(_without_place(filter))
-    counted = [
-        select(func.count())
-        .select_from(select(literal(1)).where(*wanted, Postback.verdict == verdict).limit(most).subquery())
-        .scalar_subquery()
-        .label(verdict)
-        for verdict in VERDICTS
-    ]
-    return dict(session.execute(select(*counted)).mappings().one())
+def count_postbacks(session: Session, filter: InboxFilter) -> Counts:
+    """How many match, whatever `verdicts` and `before` say."""
+    return count(session, filter)
 
 
 def has_postbacks(session: Session) -> bool:
@@ -253,8 +235,7 @@ def source_choices(session: Session) -> list[Choice]:
 
 def look_around(session: Session, search: str) -> Found:
     """What there is to a search that found no postback."""
-    _limit_time(session)
-    words = _readable(search)
+    words = readable(search)
     span = id_span(words)
     click = None
     if span is not None:
@@ -282,20 +263,6 @@ def find_click(session: Session, click_id: UUID | None) -> ClickSeen | None:
     return None if found is None else _click(found)
 
 
-def id_span(words: str) -> tuple[UUID, UUID] | None:
-    """The least and the greatest id that begin as typed: a whole UUID in any of its spellings, or its first eight or
-    more characters. None where the words are none."""
-    digits = words.strip().lower().removeprefix("urn:uuid:").strip("{}").replace("-", "")
-    if not _SHORTEST_PREFIX <= len(digits) <= 32 or not _HEX.fullmatch(digits):
-        return None
-    return UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f"))
-
-
-def time_of(identity: UUID) -> datetime:
-    """The time in a UUIDv7, in UTC."""
-    return datetime.fromtimestamp(unix_ms(identity.bytes) / 1000, UTC)
-
-
 def _sent(session: Session, conversion_id: int) -> list[Sent]:
     rows = session.execute(
         select(
@@ -315,78 +282,6 @@ def _sent(session: Session, conversion_id: int) -> list[Sent]:
     return [Sent(**row) for row in rows.mappings()]
 
 
-def _matching(filter: InboxFilter, *, most: int) -> Select[Any]:
-    """Ids that match, the newest `most` of them. Each way to find one is asked for itself, by an index of its own:
-    joined by OR the planner reads them all."""
-    wanted = _wanted(filter)
-    newest = Postback.id.desc()
-    ways = list(_ways(_readable(filter.search)))
-    if not ways:
-        return select(Postback.id).where(*wanted).order_by(newest).limit(most)
-    parts = [select(Postback.id).where(*wanted, way).order_by(newest).limit(most).subquery() for way in ways]
-    together = union(*(select(part.c.id) for part in parts)).subquery()
-    return select(together.c.id).order_by(together.c.id.desc()).limit(most)
-
-
-def _wanted(filter: InboxFilter) -> list[ColumnElement[bool]]:
-    wanted: list[ColumnElement[bool]] = []
-    if filter.verdicts:
-        one = len(filter.verdicts) == 1
-        wanted.append(
-            Postback.verdict == filter.verdicts[0] if one else Postback.verdict.in_(filter.verdicts)
-        )
-    if filter.source_id is not None:
-        is_it = Postback.source_id == filter.source_id
-        wanted.append(Postback.source_id.is_(None) if filter.source_id == NO_SOURCE else is_it)
-    if filter.since is not None:
-        wanted.append(Postback.id >= first_id(filter.since))
-    if filter.until is not None:
-        wanted.append(Postback.id < first_id(filter.until))
-    if filter.before is not None:
-        wanted.append(Postback.id < filter.before)
-    if filter.least is not None:
-        wanted.append(Postback.amount >= filter.least)
-    if filter.most is not None:
-        wanted.append(Postback.amount <= filter.most)
-    return wanted
-
-
-def _ways(words: str) -> Iterator[ColumnElement[bool]]:
-    """What makes a postback an answer: its value, its click id or its own id as far as typed, or each word a value."""
-    if not words:
-        return
-    yield Postback.terms.contains([words.lower()])
-    span = id_span(words)
-    if span is not None:
-        yield Postback.click_id.between(*span)
-        yield Postback.id.between(*span)
-    parts = words.lower().split()[:_MOST_WORDS]
-    if len(parts) > 1:
-        yield Postback.terms.contains(parts)
-
-
-def _readable(words: str) -> str:
-    """Without what PostgreSQL can not be asked about: NUL and lone surrogates."""
-    return words.replace("\x00", " ").encode("utf-8", "replace").decode("utf-8").strip()[:500]
-
-
-def _without_place(filter: InboxFilter) -> InboxFilter:
-    return InboxFilter(
-        search=filter.search,
-        source_id=filter.source_id,
-        since=filter.since,
-        until=filter.until,
-        least=filter.least,
-        most=filter.most,
-    )
-
-
-def first_id(instant: datetime) -> UUID:
-    """The smallest id that a postback at or after `instant` can have."""
-    ms = -((_EPOCH - instant) // timedelta(milliseconds=1))
-    return UUID(int=ms << 80)
-
-
 def _clicks() -> Select[Any, Any, Any, Any]:
     title = func.coalesce(func.nullif(Link.title, ""), Link.slug, "")
     return select(Click.id, Click.link_id, title.label("title"), Click.bot_reason).outerjoin(
@@ -398,7 +293,3 @@ def _click(row: Any) -> ClickSeen:
     return ClickSeen(
         id=row["id"], link_id=row["link_id"], title=row["title"], by_person=row["bot_reason"] == 0
     )
-
-
-def _limit_time(session: Session) -> None:
-    session.execute(text("select set_config('statement_timeout', :limit, true)"), {"limit": TIME_LIMIT})

@@ -24,7 +24,7 @@ PROBLEMS = (*UNREADABLE, TOO_MANY, click_ref.EMPTY, click_ref.MACRO, click_ref.B
 @pytest.mark.parametrize("code", REASONS)
 def test_it_has_words_for_every_reason(app: Flask, code: str) -> None:
     with app.test_request_context():
-        bare, full = why_words({"code": code}), why_words({"code": code, "value": "pago", "window_days": 30})
+        bare, full = why_words({"code": code}), why_words({"code": code, "value": "pago", "days": 30})
     for words in (bare, full):
         assert words.endswith((".", "?"))
         assert not words.startswith("Reason:")
@@ -34,8 +34,8 @@ def test_it_shows_the_facts_of_a_reason(app: Flask) -> None:
     with app.test_request_context():
         assert "“pago”" in why_words({"code": "unknown_status", "value": "pago"})
         assert "{clickid}" in why_words({"code": "literal_macro", "value": "{clickid}"})
-        assert "30 days" in why_words({"code": "outside_window", "window_days": 30})
-        moved = {"code": "transition", "before": "pending", "after": "approved"}
+        assert "30 days" in why_words({"code": "outside_window", "days": 30})
+        moved = {"code": "transition", "from": "pending", "to": "approved"}
         assert why_words(moved) == "The status went from pending to approved."
 
 

@@ -5,12 +5,12 @@ from decimal import Decimal
 from uuid import UUID
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
+from core.db import inbox
 from core.db.clicks import store_batch
-from core.domain.conversions import NO_CLICK, REFUSED
-from core.services import postbacks as service
+from core.domain.conversions import CONVERSION, NO_CLICK, REFUSED
 from core.services.postbacks import (
     NO_SOURCE,
     InboxFilter,
@@ -100,18 +100,46 @@ def test_it_pages_without_gap_or_repetition(db: Session) -> None:
         assert seen == made
 
 
-@pytest.mark.parametrize("search", ["", "aprovado"])
-def test_it_counts_by_outcome_up_to_a_limit(
-    db: Session, search: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service, "COUNTED", 3)
+def test_it_counts_by_outcome_up_to_a_limit(db: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inbox, "COUNTED", 3)
     for n in range(6):
         postback(db, f"pedido=o{n}&status=aprovado", at=NOW - timedelta(seconds=n))
     postback(db, "pedido=p&status=aprovado", at=NOW - timedelta(minutes=1), verdict=NO_CLICK)
-    counts = count_postbacks(db, InboxFilter(search=search, verdicts=(NO_CLICK,)))
-    assert counts["conversion"] == 4  # one more than is counted says: more than that
-    assert counts["no_click"] == (0 if search else 1)  # a search counts its newest alone
-    assert counts["refused"] == 0
+    counts = count_postbacks(db, InboxFilter(verdicts=(NO_CLICK,)))
+    assert not counts.at_least
+    assert counts.by_verdict["conversion"] == 4  # one more than is counted says: more than that
+    assert (counts.by_verdict["no_click"], counts.by_verdict["refused"]) == (1, 0)
+
+
+def test_it_counts_what_nearly_all_have_among_the_newest(
+    db: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox, "COUNTED", 5)
+    monkeypatch.setattr(inbox, "RECENT", 4)
+    for n in range(6):
+        postback(db, f"pedido=o{n}&status=aprovado", at=NOW - timedelta(seconds=n))
+    common = count_postbacks(db, InboxFilter(search="aprovado", size=2))
+    assert (common.at_least, common.by_verdict["conversion"]) == (True, 5)
+    rare = count_postbacks(db, InboxFilter(search="o5", size=2))
+    assert (rare.at_least, rare.by_verdict["conversion"]) == (False, 1)
+
+
+@pytest.mark.parametrize("recent", [1, 3, 100])
+def test_it_finds_the_same_however_many_are_looked_through_first(
+    db: Session, monkeypatch: pytest.MonkeyPatch, recent: int
+) -> None:
+    monkeypatch.setattr(inbox, "RECENT", recent)
+    made = [
+        postback(
+            db, f"pedido=o{n % 3}&valor={n}&status=aprovado", at=NOW - timedelta(seconds=n), verdict=verdict
+        )
+        for n, verdict in enumerate((CONVERSION, NO_CLICK) * 6)
+    ]
+    assert ids(db, search="o1", size=2) == [made[1], made[4]]
+    assert ids(db, search="o1", verdicts=(NO_CLICK,)) == [made[1], made[7]]
+    assert ids(db, search="aprovado", before=made[9]) == made[10:]
+    assert ids(db, least=Decimal(10)) == made[10:]
+    assert ids(db, search="o1", most=Decimal(4)) == [made[1], made[4]]
 
 
 def test_it_tells_what_there_is_to_a_search_that_found_nothing(db: Session, engine: Engine) -> None:
@@ -131,14 +159,3 @@ def test_it_tells_what_there_is_to_a_search_that_found_nothing(db: Session, engi
 @pytest.mark.parametrize("words", ["", "1234567", "AR-2026-118402", "0" * 33, "zzzzzzzz"])
 def test_it_takes_no_other_text_for_an_id(words: str) -> None:
     assert id_span(words) is None
-
-
-def test_it_asks_each_index_by_itself(db: Session) -> None:
-    """A search for a click id must not read what has other values."""
-    postback(db, ORDER, at=NOW)
-    db.execute(text("set local enable_seqscan = off"))
-    statement = service._matching(InboxFilter(search=str(CLICK)), most=51)
-    compiled = statement.compile(db.get_bind(), compile_kwargs={"literal_binds": True})
-    plan = "\n".join(db.scalars(text(f"explain {str(compiled).replace(':', chr(92) + ':')}")))
-    assert "ix_postbacks_terms" in plan
-    assert "ix_postbacks_click" in plan

@@ -76,6 +76,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_postbacks")),
     )
     op.create_index(
+        "ix_postbacks_amount",
+        "postbacks",
+        ["amount", sa.literal_column("id DESC")],
+        unique=False,
+        postgresql_where=sa.text("amount is not null"),
+    )
+    op.create_index(
         "ix_postbacks_click",
         "postbacks",
         ["click_id"],
