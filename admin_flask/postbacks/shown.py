@@ -153,7 +153,7 @@ def shown_of(opened: Opened) -> Shown:
         after=after_words(at - click.at) if click is not None else "",
         click_short=str(click.id)[:13] if click is not None else "",
         click_href=page_url("clicks.show", "clicks.view", click_id=click.id) if click is not None else None,
-        conversion=_conversion(conversion),
+        conversion=_conversion(conversion, click.title if click is not None else ""),
         conversion_mark="" if conversion is not None else "skip",
         conversion_href=(
             page_url("conversions.show", "conversions.view", conversion_id=conversion.id)
@@ -339,14 +339,17 @@ def _matching_mark(postback: Postback) -> str:
     return "stop" if postback.verdict == NO_CLICK else "skip"
 
 
-def _conversion(conversion: Conversion | None) -> str:
+def _conversion(conversion: Conversion | None, title: str) -> str:
     if conversion is None:
         return gettext("None.")
-    words = [money(conversion.revenue, conversion.currency), status_word(conversion.status)]
+    event = conversion.event[:1].upper() + conversion.event[1:]
+    words = [f"{event} {money(conversion.revenue, conversion.currency)}", status_word(conversion.status)]
     if conversion.is_rebill:
         words.append(gettext("a rebill"))
     if conversion.is_late:
         words.append(gettext("does not count"))
+    if title:
+        words.append(gettext("credited to %(title)s", title=title))
     return ", ".join(words)
 
 

@@ -112,7 +112,7 @@ def would_words(row: PostbackRow, would: Judgement) -> Would:
             after=verdict_word(would.verdict),
         )
         return Would(words, reason, acts=True)
-    return Would(gettext("nothing would change"), reason, acts=False)
+    return Would(gettext("nothing would change"), "", acts=False)
 
 
 def result_of(trial: Trial, *, days: int) -> Result:
