@@ -1,28 +1,15 @@
 """How known networks and shops send conversions: a source starts from one of these, and may be changed afterwards.
 
 Names of parameters, statuses and macros are those of the networks' public documentation; where it does not say, or says
-it differently from one version to the next, the preset's note tells what is inferred. Pure: data, and a filled-in
-example of what a network would send.
+it differently from one version to the next, the preset's note tells what is inferred. Pure data.
 """
 
 from dataclasses import dataclass
-from urllib.parse import quote
 
 from core.domain.conversions import APPROVED, IGNORE, PENDING, REFUNDED, REJECTED, UPDATE
 from core.domain.reading import IGNORE as IGNORED
 from core.domain.reading import REBILL
 from core.domain.sources import SignatureSettings, SourceSettings
-
-EXAMPLE = {
-    "transaction_id": "TEST-1001",
-    "amount": "12.34",
-    "currency": "USD",
-    "payout": "3.00",
-    "cost": "1.00",
-    "customer_id": "C-7",
-    "coupon": "WELCOME10",
-}
-"""What a filled-in example says, by field; click id, status and event are its own matter."""
 
 CLICK_ID = "{clickid}"
 """Where the click id stands in a preset's body."""
@@ -50,36 +37,32 @@ def preset_of(name: str) -> Preset:
     return PRESETS.get(name, PRESETS["plain"])
 
 
-def example_query(query: str, settings: SourceSettings, *, click_id: str) -> str:
-    """`query` with every macro replaced by an example that `settings` can read. Parameters that are read as nothing
-    keep a plain value, so that no macro is left to be sent literally."""
-    filled = []
-    for part in query.split("&") if query else ():
-        name, _, _macro = part.partition("=")
-        filled.append(f"{name}={quote(_example(name, settings, click_id), safe='')}")
-    return "&".join(filled)
-
-
-def example_body(body: str, *, click_id: str) -> str:
-    """`body` as the network would send it for this click."""
-    return body.replace(CLICK_ID, click_id)
-
-
-def _example(parameter: str, settings: SourceSettings, click_id: str) -> str:
-    field = next((field for field, names in settings.fields.items() if parameter in names), "")
-    if field == "click_id":
-        return click_id
-    if field == "status":
-        wanted = (said for said, means in settings.statuses.items() if means == APPROVED)
-        return next(wanted, settings.default_status)
-    if field == "event":
-        return next(iter(settings.events), settings.default_event)
-    return EXAMPLE.get(field, "1")
+OWN_NAMES = (
+    "click_id",
+    "transaction_id",
+    "amount",
+    "currency",
+    "status",
+    "event",
+    "customer_id",
+    "coupon",
+)
+"""Fields that the script for shops' pages sends by these names."""
 
 
 def _fields(**names: str) -> dict[str, tuple[str, ...]]:
     """Each field with the names that it may come in, parted by blanks."""
     return {field: tuple(text.split()) for field, text in names.items()}
+
+
+def _fields_and_own(**names: str) -> dict[str, tuple[str, ...]]:
+    """As `_fields`, and last of each our own name for it, unless the network means something else by that."""
+    fields = _fields(**names)
+    taken = {name for parameters in fields.values() for name in parameters}
+    for name in OWN_NAMES:
+        if name not in taken:
+            fields[name] = (*fields.get(name, ()), name)
+    return fields
 
 
 _COMMON = {
@@ -146,7 +129,7 @@ _KEITARO = Preset(
     name="keitaro",
     title="Keitaro",
     settings=SourceSettings(
-        fields=_fields(
+        fields=_fields_and_own(
             click_id="subid external_id clickid",
             transaction_id="tid",
             amount="payout revenue",
@@ -167,14 +150,14 @@ _KEITARO = Preset(
     click_param="external_id",
     note="Paste it as S2S postback of the campaign or traffic source; the click id arrives there as external_id. A "
     "link to a network that knows Keitaro's postbacks (subid, payout, tid) can call the same URL with its own macros. "
-    "Keitaro sends amounts in the tracker's currency: set it below. Inferred: “trash” counts as rejected.",
+    "Keitaro sends amounts in the tracker's currency: name it under Money. Inferred: “trash” counts as rejected.",
 )
 
 _VOLUUM = Preset(
     name="voluum",
     title="Voluum",
     settings=SourceSettings(
-        fields=_fields(
+        fields=_fields_and_own(
             click_id="cid clickid externalid",
             transaction_id="txid",
             amount="payout",
@@ -193,7 +176,7 @@ _BINOM = Preset(
     name="binom",
     title="Binom",
     settings=SourceSettings(
-        fields=_fields(
+        fields=_fields_and_own(
             click_id="cnv_id externalid clickid",
             transaction_id="txid order_id",
             amount="payout",
@@ -206,14 +189,14 @@ _BINOM = Preset(
     query="cnv_id={externalid}&payout={payout}&cnv_status={cnv_status}&cnv_currency={cnv_currency}",
     click_param="externalid",
     note="Paste it as postback URL of the traffic source, or as S2S postback of the campaign. Statuses are free text "
-    "in Binom: add yours below. Inferred: the macro of the payout.",
+    "in Binom: add yours. Inferred: the macro of the payout.",
 )
 
 _REDTRACK = Preset(
     name="redtrack",
     title="RedTrack",
     settings=SourceSettings(
-        fields=_fields(
+        fields=_fields_and_own(
             click_id="clickid ref_id",
             transaction_id="transaction_id order_id txid",
             amount="sum payout",
@@ -234,7 +217,7 @@ _EVERFLOW = Preset(
     name="everflow",
     title="Everflow",
     settings=SourceSettings(
-        fields=_fields(
+        fields=_fields_and_own(
             click_id="sub1 click_id clickid transaction_id",
             transaction_id="tid conversion_id order_id",
             amount="amount",
@@ -264,7 +247,7 @@ _TUNE = Preset(
     name="tune",
     title="TUNE",
     settings=SourceSettings(
-        fields=_fields(
+        fields=_fields_and_own(
             click_id="aff_sub click_id clickid transaction_id",
             transaction_id="tid adv_sub order_id",
             amount="amount payout revenue",
@@ -288,7 +271,7 @@ _AWIN = Preset(
     name="awin",
     title="Awin",
     settings=SourceSettings(
-        fields=_fields(
+        fields=_fields_and_own(
             click_id="clickref",
             transaction_id="transaction_id transactionId",
             amount="commission",
@@ -318,7 +301,7 @@ _CLICKBANK = Preset(
     name="clickbank",
     title="ClickBank",
     settings=SourceSettings(
-        fields=_fields(
+        fields=_fields_and_own(
             click_id="tid clickid",
             transaction_id="order_id receipt",
             amount="amount",
@@ -431,7 +414,7 @@ _SHOPIFY = Preset(
     '"customer":{"id":207119551},"note_attributes":[{"name":"clickid","value":"{clickid}"}]}',
     method="POST",
     note="Paste it as webhook for orders (payment, update, cancellation), format JSON, without anything behind it, and "
-    "add the webhook's signing secret below. The theme must keep the click id as cart attribute “clickid”. Other shops "
+    "add the webhook's signing secret. The theme must keep the click id as cart attribute “clickid”. Other shops "
     "that send orders as JSON start from here, too.",
 )
 

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import msgspec
 from redis import Redis
 from sqlalchemy import Select, delete, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session, selectinload
 
+from core.config import Settings
 from core.db.conversions import Conversion, ConversionSource, SourceToken
 from core.db.models import AuditLog, Campaign
 from core.domain.presets import PRESETS
@@ -22,6 +24,7 @@ from core.domain.source_checks import SourceRefused, check_key, check_name, chec
 from core.domain.sources import SourceSettings, settings_of, stored
 from core.services import audit
 from core.services.actor import Actor
+from core.services.domains import base_url, default_domain
 from core.services.publishing import announce_sources, publish_now
 from core.services.sign_ins import hash_token
 
@@ -38,10 +41,12 @@ __all__ = [
     "end_old_tokens",
     "get_source",
     "make_source",
+    "postback_url",
     "put_key",
     "remove_keys",
     "rotate_token",
     "switch_source",
+    "tracker_base",
 ]
 
 PREFIX = "pb_"
@@ -266,6 +271,16 @@ def get_source(session: Session, *, source_id: int) -> ConversionSource:
     return row
 
 
+def tracker_base(session: Session, settings: Settings) -> str:
+    """Scheme and host that networks send to: those of the default domain."""
+    return base_url(default_domain(session), settings)
+
+
+def postback_url(base: str, token: str, query: str = "") -> str:
+    """The address that a network calls; `query` is a preset's, with the network's own macros."""
+    return f"{base}/postback/{token}{'?' if query else ''}{query}"
+
+
 def _whole(source_id: int) -> Select[ConversionSource]:
     return (
         select(ConversionSource)
@@ -357,8 +372,9 @@ def _check_campaigns(session: Session, campaigns: tuple[int, ...]) -> None:
 
 
 def _differences(before: SourceSettings, after: SourceSettings) -> dict[str, list[Any]]:
-    old, new = stored(before), stored(after)
-    return {name: [old.get(name), new.get(name)] for name in {*old, *new} if old.get(name) != new.get(name)}
+    old, new = msgspec.structs.asdict(before), msgspec.structs.asdict(after)
+    changed = (name for name in new if old[name] != new[name])
+    return {name: msgspec.to_builtins([old[name], new[name]]) for name in changed}
 
 
 def _editor(session: Session, source_id: int) -> str:

@@ -9,7 +9,8 @@ from urllib.parse import parse_qsl
 import pytest
 
 from core.contracts.postback_event import PostbackEvent
-from core.domain.presets import CLICK_ID, PRESETS, Preset, example_body, example_query, preset_of
+from core.domain.preset_examples import example_body, example_query
+from core.domain.presets import CLICK_ID, PRESETS, Preset, preset_of
 from core.domain.reading import Reading, read
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)

@@ -147,7 +147,7 @@ def test_it_changes_what_differs_and_writes_it_down(
     assert (settings.currency, settings.networks) == ("BRL", ("203.0.113.7/32", "2001:db8::/32"))
     assert (only(valkey).networks, only(valkey).reply) == (settings.networks, "OK!")
     detail = db.scalars(select(AuditLog.detail).where(AuditLog.action == "source.edit")).one()
-    assert detail["changed"]["currency"] == [None, "BRL"]
+    assert detail["changed"]["currency"] == ["", "BRL"]
     same = change(db, service.Made(row, ""), actor, now, valkey)
     assert same.version == 2
     assert db.scalar(select(func.count()).where(AuditLog.action == "source.edit")) == 1
