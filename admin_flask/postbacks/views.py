@@ -63,7 +63,7 @@ def _test_url() -> str | None:
     """Where a postback can be tested: the source that is looked at, else all of them."""
     source = request.args.get("source", "")
     if source.isdecimal() and int(source):
-        test = page_url("sources.test", "sources.edit", source_id=int(source))
+        test = page_url("sources.test", "sources.view", source_id=int(source))
         if test:
             return test
     return page_url("sources.index", "sources.view")
