@@ -63,8 +63,8 @@ from (
 """
 
 
-def run(servers: Stand, options: argparse.Namespace) -> None:
-    """Fill the inbox and ask. Prints a table of the questions, and whether the aim was reached."""
+def run(servers: Stand, options: argparse.Namespace) -> list[Finding]:
+    """Fill the inbox and ask. Prints a table of the questions; whether the aim was reached is given back."""
     rows = 20_000 if options.quick else 1_000_000
     engine = make_engine(servers.settings.database_url)
     now = datetime.now(UTC)
@@ -78,8 +78,9 @@ def run(servers: Stand, options: argparse.Namespace) -> None:
         lines,
     )
     slowest = max(worst for _, _, worst in measured)
-    aim = Finding("slowest search", f"{slowest:.0f} ms", f"under {AIM_MS} ms", slowest < AIM_MS)
-    print_table("Aim", ("What", "Measured", "Aim", "Reached"), [aim.row()])
+    return [
+        Finding("slowest question", f"{slowest:.0f} ms", f"under {AIM_MS} ms", slowest < AIM_MS),
+    ]
 
 
 def fill(engine: Engine, *, rows: int, now: datetime) -> None:
