@@ -123,7 +123,7 @@ def shown_of(opened: Opened) -> Shown:
     postback, source, click, conversion = opened.postback, opened.source, opened.click, opened.conversion
     at = time_of(postback.id)
     reading = _reading(postback)
-    lines = _lines(reading)
+    lines = _lines(reading) if source is not None or not postback.refused else []
     used = {line.name.strip().lower() for line in lines if line.used}
     mark = MARKS[postback.verdict]
     amount = _worth(postback, conversion)

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from decimal import Decimal
 from uuid import UUID
@@ -9,7 +10,7 @@ from uuid import UUID
 import msgspec
 import pytest
 from sqlalchemy import Engine, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, sessionmaker
 
 from core.db.clicks import store_batch
 from core.db.conversions import Conversion, ConversionSource, Postback, PostbackReplay
@@ -96,6 +97,21 @@ def test_it_replays_once_however_often(db: Session) -> None:
     audited = db.scalars(select(AuditLog.detail).where(AuditLog.action == "postback.replay")).all()
     assert audited[0] == {"before": NO_CLICK, "after": CONVERSION, "changed": True}
     assert len(audited) == 3
+
+
+@pytest.mark.usefixtures("clicks")
+def test_it_makes_one_conversion_when_many_press_at_once(
+    db: Session, sessions: sessionmaker[Session]
+) -> None:
+    id = lost(db, source(db, settings=OTHER_FIELDS))
+
+    def press(_: int) -> str:
+        with sessions() as session:
+            return replay(session, id)
+
+    with ThreadPoolExecutor(5) as people:
+        assert set(people.map(press, range(5))) == {CONVERSION}
+    assert state(db)[0] == 1
 
 
 def test_it_replays_nothing_that_the_door_refused_or_whose_source_is_gone(db: Session) -> None:
