@@ -15,10 +15,11 @@ from admin_flask.postbacks.words import (
 )
 from core.domain import click_ref
 from core.domain.conversions import REASONS, VERDICTS
-from core.domain.reading import NOTES, TOO_MANY, UNREADABLE
+from core.domain.parameters import TOO_MANY, UNKNOWN_BODY
+from core.domain.reading import NOTES, UNREADABLE
 from core.domain.sources import FIELDS
 
-PROBLEMS = (*UNREADABLE, TOO_MANY, click_ref.EMPTY, click_ref.MACRO, click_ref.BAD, "unknown_body")
+PROBLEMS = (*UNREADABLE, TOO_MANY, UNKNOWN_BODY, click_ref.EMPTY, click_ref.MACRO, click_ref.BAD)
 
 
 @pytest.mark.parametrize("code", REASONS)
