@@ -179,7 +179,7 @@ def _try_page(
     trouble: str = "",
 ) -> Response:
     samples: list[Sample] = samples_of(db.session(), source, first=request.args.get("postback", ""))
-    running = service.running_replay(db.session(), source.id)
+    running = service.running_replay(db.session(), source.id, now=moment())
     return page_or_block(
         "postbacks/try.html",
         "trying",

@@ -29,6 +29,7 @@ TASK = "postbacks.replay"
 
 DAYS = (1, 7, 30)
 BATCH = 500
+GIVEN_UP = timedelta(hours=6)
 
 
 class NotReplayed(Exception):
@@ -88,7 +89,7 @@ def save_and_replay(
 ) -> PostbackReplay:
     """Save the settings of a source, then have a worker judge its postbacks of the last `days` again. Raises what
     `change_source` does, and ReplayRuns, both with nothing saved."""
-    if running_replay(session, source_id) is not None:
+    if running_replay(session, source_id, now=now) is not None:
         raise ReplayRuns(source_id)
     name = session.scalars(
         select(ConversionSource.name).where(ConversionSource.id == source_id)
@@ -129,11 +130,16 @@ def save_and_replay(
     return replay
 
 
-def running_replay(session: Session, source_id: int) -> PostbackReplay | None:
-    """The replay of a source that has not ended."""
+def running_replay(session: Session, source_id: int, *, now: datetime) -> PostbackReplay | None:
+    """The replay of a source that has not ended. One that began GIVEN_UP ago lies among the failures by now, and keeps
+    nobody from another."""
     return session.scalars(
         select(PostbackReplay)
-        .where(PostbackReplay.source_id == source_id, PostbackReplay.finished_at.is_(None))
+        .where(
+            PostbackReplay.source_id == source_id,
+            PostbackReplay.finished_at.is_(None),
+            PostbackReplay.started_at > now - GIVEN_UP,
+        )
         .order_by(PostbackReplay.id.desc())
         .limit(1)
     ).one_or_none()
