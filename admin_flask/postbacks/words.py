@@ -258,9 +258,9 @@ def why_words(why: Mapping[str, Any]) -> str:
     if why.get("bot"):
         said.append(gettext("It was no person who clicked."))
     if why.get("corrected"):
-        said.append(gettext("A replay corrected what it had brought about before."))
+        said.append(gettext("What it had brought about before is corrected."))
     if why.get("withdrawn"):
-        said.append(gettext("A replay took back the conversion that it had made before."))
+        said.append(gettext("The conversion that it had made before is taken back."))
     return " ".join(said)
 
 
