@@ -26,6 +26,16 @@
     else link.click();
   });
 
+  /* What was opened is looked at from its top where it stands alone; what was closed leaves the focus on its row. */
+  let open = "";
+  document.addEventListener("htmx:beforeSwap", () => { open = document.querySelector("#list a[aria-current]")?.id ?? ""; });
+  document.addEventListener("htmx:afterSwap", (event) => {
+    if (event.detail.target.id !== "inbox") return;
+    const list = document.getElementById("list");
+    if (document.getElementById("detail")) { if (list && !list.offsetParent) scrollTo(0, 0); }
+    else if (open) document.getElementById(open)?.focus({ preventScroll: true });
+  });
+
   /* Up and down go through the rows, Enter opens (it is a link), Escape closes. */
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey || event.target.closest("input, textarea, select, summary, details[open]")) return;

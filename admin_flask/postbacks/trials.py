@@ -134,8 +134,12 @@ def result_of(trial: Trial, *, days: int) -> Result:
             all=number(trial.tried),
         )
         text, tone = gettext("Nothing was changed yet."), "warn" if _loses(trial) else ""
-    if trial.cut:
-        cut = gettext("These are the newest %(n)s: more would take too long.", n=number(trial.tried))
+    if trial.since is not None:
+        cut = gettext(
+            "%(n)s were tried, from %(time)s on: all of them would take too long.",
+            n=number(trial.tried),
+            time=clock_words(trial.since),
+        )
         text = f"{text} {cut}".strip()
     shown = len(trial.rows)
     return Result(

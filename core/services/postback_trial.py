@@ -77,7 +77,7 @@ class Difference:
 class Trial:
     """What would differ: how many were tried, how many of them would be the same, the others by verdict before and
     after, by how much the counted revenue of each currency would differ, and the first MOST_SHOWN postbacks.
-    `since` is when the oldest of those that were tried came, where not all were (`cut`)."""
+    `since` is when the first of those that were tried came, where not all were (`cut`)."""
 
     tried: int = 0
     same: int = 0
