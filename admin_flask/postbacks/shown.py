@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from urllib.parse import unquote_plus
 from uuid import UUID
@@ -160,7 +160,7 @@ def shown_of(opened: Opened) -> Shown:
             if conversion is not None
             else None
         ),
-        judged=exact_clock(postback.judged_at) if postback.judged_at is not None else "",
+        judged=_judged(postback, at),
         sent=[_sent(one) for one in opened.sent],
         refused=bool(postback.refused),
         can_replay=me().may("postbacks.replay") and not postback.refused and source is not None,
@@ -197,6 +197,14 @@ def _answered(postback: Postback, at: datetime) -> str:
         else:
             words.append(gettext("Judged last on %(time)s.", time=clock_words(postback.judged_at)))
     return " ".join(words)
+
+
+def _judged(postback: Postback, at: datetime) -> str:
+    """When it was judged (last); with its day where that was not soon."""
+    if postback.judged_at is None:
+        return ""
+    soon = abs(postback.judged_at - at) < timedelta(hours=12)
+    return exact_clock(postback.judged_at) if soon else clock_words(postback.judged_at)
 
 
 def _head(postback: Postback) -> str:

@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -73,13 +74,15 @@ def run(servers: Stand, options: argparse.Namespace) -> list[Finding]:
     engine.dispose()
     lines = [(name, f"{middle:.0f}", f"{worst:.0f}") for name, middle, worst in measured]
     print_table(
-        f"The inbox among {rows:,} postbacks: rows and counts of the page",
-        ("Question", "Median ms", "Worst ms"),
+        f"The inbox among {rows:,} postbacks, rows and counts of a page, {_ROUNDS} times each, "
+        f"load {os.getloadavg()[0]:.0f}",
+        ("question", "median ms", "worst ms"),
         lines,
     )
-    slowest = max(worst for _, _, worst in measured)
+    usual, worst = (max(one[place] for one in measured) for place in (1, 2))
     return [
-        Finding("slowest question", f"{slowest:.0f} ms", f"under {AIM_MS} ms", slowest < AIM_MS),
+        Finding("inbox: the slowest question", f"{usual:.0f} ms", f"under {AIM_MS} ms", usual < AIM_MS),
+        Finding("inbox: the slowest answer of all", f"{worst:.0f} ms", f"under {AIM_MS} ms", worst < AIM_MS),
     ]
 
 
