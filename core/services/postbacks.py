@@ -27,6 +27,7 @@ from core.db.inbox import (
 )
 from core.db.models import Link
 from core.db.tracking import Click
+from core.domain.conversions import NO_CLICK
 
 __all__ = [
     "COUNTED",
@@ -40,6 +41,7 @@ __all__ = [
     "InboxRow",
     "Opened",
     "Sent",
+    "count_lost",
     "count_postbacks",
     "days_before",
     "find_click",
@@ -204,6 +206,12 @@ def find_postbacks(session: Session, filter: InboxFilter) -> InboxPage:
 def count_postbacks(session: Session, filter: InboxFilter) -> Counts:
     """How many match, whatever `verdicts` and `before` say."""
     return count(session, filter)
+
+
+def count_lost(session: Session, *, since: datetime, most: int) -> int:
+    """How many postbacks since then name no click that there is; `most` for that many or more."""
+    lost = select(Postback.id).where(Postback.verdict == NO_CLICK, Postback.id >= first_id(since)).limit(most)
+    return session.scalar(select(func.count()).select_from(lost.subquery())) or 0
 
 
 def has_postbacks(session: Session) -> bool:

@@ -68,6 +68,21 @@ def test_it_asks_strangers_to_sign_in(browser: Browser) -> None:
     assert browser.post(f"/postbacks/{id}/replay", token=False).status_code == 401
 
 
+def test_it_counts_in_the_navigation_what_somebody_should_look_at(
+    sit_down: Sit, db: Session, shop: ConversionSource
+) -> None:
+    marked = '<span class="rs-count act">'
+    browser = sit_down("marketer")
+    postback(db, "pedido=1", at=AT, of=shop)
+    postback(
+        db, "pedido=2", at=AT - timedelta(days=1), of=shop, verdict=NO_CLICK, why={"code": "no_click_id"}
+    )
+    assert marked not in browser.get("/account").text
+    for n in range(3):
+        postback(db, f"pedido=n{n}", at=AT, of=shop, verdict=NO_CLICK, why={"code": "no_click_id"})
+    assert f"{marked}3</span>" in browser.get("/account").text
+
+
 def test_it_says_what_to_do_before_the_first_postback(sit_down: Sit) -> None:
     assert "No postback has come yet" in sit_down().get("/postbacks").text
 
