@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from typing import Any
 from urllib.parse import unquote_plus
 from uuid import UUID
 
@@ -137,7 +138,9 @@ def shown_of(opened: Opened) -> Shown:
         verdict=verdict_title(
             postback.verdict, postback.why, amount=amount, title=click.title if click is not None else ""
         ),
-        text=" ".join(filter(None, (_reason(postback), advice(postback.why), _answered(postback, at)))),
+        text=" ".join(
+            filter(None, (_reason(postback, reading), advice(postback.why), _answered(postback, at)))
+        ),
         request=[Piece(_head(postback)), *_query(postback.query, used)],
         body=_body(postback, used),
         facts=_facts(postback),
@@ -181,9 +184,16 @@ def _worth(postback: Postback, conversion: Conversion | None) -> str:
     return money(conversion.revenue, conversion.currency) if conversion is not None else ""
 
 
-def _reason(postback: Postback) -> str:
+def _why(postback: Postback, reading: Reading | None) -> dict[str, Any]:
+    """The reason for the verdict, with what stood there where that was not put down beside it."""
+    problems = reading.problems if reading is not None else ()
+    value = next((problem.value for problem in problems if problem.code == postback.why.get("code")), "")
+    return {"value": value, **postback.why}
+
+
+def _reason(postback: Postback, reading: Reading | None) -> str:
     """The reason beneath the sentence; of what went as it should the sentence is enough."""
-    return "" if postback.verdict == CONVERSION else why_words(postback.why)
+    return "" if postback.verdict == CONVERSION else why_words(_why(postback, reading))
 
 
 def _answered(postback: Postback, at: datetime) -> str:
@@ -335,7 +345,7 @@ def _matching(postback: Postback, reading: Reading | None) -> str:
     if postback.refused or reading is None:
         return gettext("Not looked for.")
     if postback.verdict in (CONVERSION, UPDATED, REPEATED, LATE, NO_CLICK, WAITING, TEST):
-        return why_words(postback.why)
+        return why_words(_why(postback, reading))
     return gettext("Not looked for: it could not be read.")
 
 

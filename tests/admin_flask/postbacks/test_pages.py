@@ -119,6 +119,16 @@ def test_it_shortens_addresses_for_who_may_not_see_them(
     assert "ana@example.com" not in page
 
 
+def test_it_shows_the_macro_that_was_not_filled_in(
+    sit_down: Sit, db: Session, engine: Engine, shop: ConversionSource
+) -> None:
+    id = postback(db, "subid={clickid}&valor=1&status=aprovado", at=AT, of=shop, verdict=NO_CLICK)
+    judged(engine, id)
+    page = sit_down().get(f"/postbacks/{id}").text
+    assert "the name of a macro ({clickid}) in place of its value" in page
+    assert "Correct the macro in the postback URL" in page
+
+
 @pytest.mark.parametrize(
     ("why", "words"),
     [
