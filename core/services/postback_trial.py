@@ -18,11 +18,13 @@ from core.db.postback_store import PostbackRow, rows_of
 from core.domain.conversions import (
     CONVERSION,
     COUNTING,
+    IGNORE,
     IGNORED,
     LATE,
     NEW,
     REPEATED,
     TEST,
+    UPDATE,
     UPDATED,
     WAITING,
 )
@@ -173,7 +175,8 @@ def _try_batch(
     trial.same += len(rows) - len(differing)
     by_id = {row.id: row for row in differing}
     for judgement in would:
-        _compare(trial, by_id[judgement.postback_id], stored[judgement.postback_id], judgement, made)
+        id = judgement.postback_id
+        _compare(trial, by_id[id], stored[id], judgement, made, once=settings.duplicates in (IGNORE, UPDATE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,12 +235,14 @@ def _compare(
     stored: _Stored,
     judgement: Judgement,
     made: set[tuple[str, str, str]],
+    *,
+    once: bool,
 ) -> None:
     reading = judgement.reading
     key = (reading.click_id, reading.transaction_id, reading.event)
     verdict, changed = judgement.verdict, judgement.changed
-    if verdict == CONVERSION and not judgement.before:
-        if key in made:  # an earlier batch would have made it
+    if verdict == CONVERSION and not judgement.before and not reading.is_rebill:
+        if key in made and once:  # an earlier batch would have made it
             verdict, changed = REPEATED, False
         made.add(key)
     if not changed and (verdict == row.verdict or {verdict, row.verdict} <= {NEW, WAITING}):
