@@ -36,6 +36,9 @@ UNAVAILABLE = "unavailable"
 UNKNOWN_A_SECOND = 20
 """Postbacks with an unknown token that a process keeps in one second; further ones are only counted."""
 
+MOST_OF_UNKNOWN = 4096
+"""Bytes of query and body together that are kept of such a one: strangers must not fill the inbox."""
+
 MOST_HELD = 64 << 20
 """Bytes of postbacks that wait to be kept, at most."""
 
@@ -44,11 +47,13 @@ _HINT = 16
 
 
 class _Judged(msgspec.Struct, frozen=True, gc=False):
-    """`signed` is the name of the signature that has to be claimed before the postback is taken, "" for none."""
+    """`signed` is the name of the signature that has to be claimed before the postback is taken, "" for none, and
+    `lasts_s` how long it counts as used then."""
 
     source: Source | None
     refusal: str = ""
     signed: str = ""
+    lasts_s: int = 0
 
 
 class _Step(msgspec.Struct, frozen=True, gc=False):
@@ -77,6 +82,7 @@ class Receiver:
         self._new_id = ids.new
         self._clock = clock
         self._held = 0
+        self._tasks: set[asyncio.Task[Answer]] = set()
         self._second, self._unknown = 0, 0
         self._taken = {kind: POSTBACKS_TAKEN.labels(kind) for kind in postback_event.KINDS[:3]}
         self._refused = {
@@ -98,7 +104,11 @@ class Receiver:
         event_id = self._new_id()
         judged = self._judge(hit, table, now_ms=unix_ms(event_id))
         if judged.signed:
-            return await self._claimed(hit, event_id, judged)
+            # Who hangs up meanwhile must leave no signature claimed whose postback is not kept.
+            task = asyncio.create_task(self._claimed(hit, event_id, judged))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return await asyncio.shield(task)
         answer, _ = await self._kept(self._step(hit, event_id, judged))
         return answer
 
@@ -132,7 +142,8 @@ class Receiver:
         verdict = signatures.judge(source.signature, hit, now_ms=now_ms)
         if not verdict.mac or _ignored(hit):
             return _Judged(source, verdict.refusal)
-        return _Judged(source, verdict.refusal, keys.signature(source.id, verdict.mac))
+        name, lasts_s = keys.signature(source.id, verdict.mac), max(1, 2 * source.signature.tolerance_s)
+        return _Judged(source, verdict.refusal, name, lasts_s)
 
     def _step(self, hit: Hit, event_id: bytes, judged: _Judged) -> _Step:
         """What is answered and kept, now that it is known what the door makes of it. Counts it."""
@@ -149,17 +160,16 @@ class Receiver:
                 return _Step(answer, answer)
         else:
             self._taken[hit.kind].inc()
-        event = Event(event_id, postback_event.encode(_event(hit, event_id, judged, answer.status)))
-        return _Step(answer, answer if refusal else answers.not_now(hit), event)
+        event = event_of(hit, event_id, source=judged.source, refusal=refusal, status=answer.status)
+        otherwise = answer if refusal else answers.not_now(hit)
+        return _Step(answer, otherwise, Event(event_id, postback_event.encode(event)))
 
     async def _claimed(self, hit: Hit, event_id: bytes, judged: _Judged) -> Answer:
         """The answer to a signed postback: its signature may be another's by now."""
-        source, name = judged.source, judged.signed
-        if source is None or source.signature is None:
-            raise ValueError("nobody's signature can be claimed")
-        lasts_s = max(1, 2 * source.signature.tolerance_s)
+        name, lasts_s = judged.signed, judged.lasts_s
         if not await self._used.claim(name, lasts_s=lasts_s):
-            answer, _ = await self._kept(self._step(hit, event_id, _Judged(source, REPLAYED)))
+            judged = _Judged(judged.source, REPLAYED)
+            answer, _ = await self._kept(self._step(hit, event_id, judged))
             return answer
         answer, is_kept = await self._kept(self._step(hit, event_id, judged))
         if is_kept:
@@ -212,11 +222,12 @@ def _ignored(hit: Hit) -> str:
     return ""
 
 
-def _event(hit: Hit, event_id: bytes, judged: _Judged, status: int) -> PostbackEvent:
-    visit, source = hit.visit, judged.source
-    content_type = hit.header(b"content-type") or b""
+def event_of(hit: Hit, event_id: bytes, *, source: Source | None, refusal: str, status: int) -> PostbackEvent:
+    """What is kept of a postback."""
+    visit = hit.visit
+    most = MOST_OF_UNKNOWN if source is None else LARGEST
+    query = hit.query[:most]
     wanted = () if source is None else source.wants
-    query = hit.query[:LARGEST]
     return PostbackEvent(
         id=event_id,
         source_id=0 if source is None else source.id,
@@ -224,22 +235,22 @@ def _event(hit: Hit, event_id: bytes, judged: _Judged, status: int) -> PostbackE
         method=visit.method,
         host=visit.host,
         query=query_text(query),
-        content_type=_text(content_type),
-        body=hit.body[: LARGEST - len(query)],
+        content_type=_text(hit.header(b"content-type") or b""),
+        body=hit.body[: most - len(query)],
         headers=tuple(
             (name.decode("utf-8"), _text(value)) for name in wanted if (value := hit.header(name)) is not None
         ),
         ip=visit.ip,
         user_agent=visit.user_agent,
         referrer=visit.referrer,
-        token_hint=hint_of(hit.token),
-        refused=judged.refusal,
+        token_hint=_hint_of(hit.token),
+        refused=refusal,
         status=status,
-        size=hit.size if hit.size > LARGEST else 0,
+        size=hit.size if hit.size > most else 0,
     )
 
 
-def hint_of(token: str) -> str:
+def _hint_of(token: str) -> str:
     """The ends of a token, by which people know it; of one too short to be ours the beginning alone."""
     text = token.replace("\0", "\ufffd")
     return f"{text[:5]}…{text[-4:]}" if len(text) >= _HINT else f"{text[:2]}…"

@@ -106,6 +106,7 @@ class Postback(Base):
         Index("ix_postbacks_amount", "amount", text("id DESC"), postgresql_where=text("amount is not null")),
         Index("ix_postbacks_terms", "terms", postgresql_using="gin"),
         Index("ix_postbacks_waiting", "next_try", postgresql_where=text("next_try is not null")),
+        Index("ix_postbacks_addresses", "id", postgresql_where=text("ip is not null or user_agent <> ''")),
         Index("ix_postbacks_conversion", "conversion_id", postgresql_where=text("conversion_id is not null")),
     )
 

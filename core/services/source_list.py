@@ -14,10 +14,14 @@ from core.db.conversions import ConversionSource
 from core.db.postback_store import first_id
 from core.db.queries import query
 
+MOST_COUNTED = 10_000
+"""Of each source: to count a day of millions takes longer than anybody waits for a list."""
+
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A source as the list shows it; `verdicts` are the counts of what came since the time that was asked for."""
+    """A source as the list shows it; `verdicts` are the counts of what came since the time that was asked for, of the
+    last MOST_COUNTED where it is more (`is_cut`)."""
 
     id: int
     name: str
@@ -28,15 +32,14 @@ class SourceRow:
     verdicts: Mapping[str, int]
 
     @property
-    def came(self) -> int:
-        return sum(self.verdicts.values())
+    def is_cut(self) -> bool:
+        return sum(self.verdicts.values()) >= MOST_COUNTED
 
 
 def list_sources(session: Session, *, since: datetime) -> list[SourceRow]:
     """Every source, those that are switched off last, by name; counts begin at `since`."""
-    found: dict[int, Any] = {
-        row.id: row for row in session.execute(query("source_today"), {"first": first_id(since)})
-    }
+    values = {"first": first_id(since), "most": MOST_COUNTED}
+    found: dict[int, Any] = {row.id: row for row in session.execute(query("source_today"), values)}
     rows = session.scalars(
         select(ConversionSource)
         .options(selectinload(ConversionSource.tokens))

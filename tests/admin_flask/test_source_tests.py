@@ -67,7 +67,7 @@ def start(browser: Browser) -> tuple[str, str]:
 
 def poll_of(page: str) -> str:
     """The address that the page asks for news."""
-    found = re.search(r'hx-get="([^"]+)" hx-trigger="every 2s"', page)
+    found = re.search(r'hx-get="([^"]+)" hx-trigger="every 2s, look"', page)
     assert found
     return found[1].replace("&amp;", "&")
 
@@ -156,6 +156,26 @@ def test_it_shows_why_one_was_refused(sit_down: Sit, source: ConversionSource, c
     text = block(browser.get(address).text)
     assert "Refused with 403:" in text
     assert "an address that is not on this source" in text
+
+
+def test_it_says_when_the_url_of_another_source_was_called(
+    sit_down: Sit, db: Session, source: ConversionSource, came: Came
+) -> None:
+    service.make_source(db, name="Other", preset="plain", actor=COMMAND, now=MORNING)
+    browser = sit_down("admin")
+    address, click = start(browser)
+    came(f"click_id={click}&amount=1&currency=USD&order_id=1", source_id=2)
+    text = block(browser.get(address).text)
+    assert "It came to the URL of another source." in text
+    assert "Everything is there." not in text
+
+
+def test_it_says_when_a_status_is_ignored(sit_down: Sit, db: Session, came: Came) -> None:
+    service.make_source(db, name="ClickBank", preset="clickbank", actor=COMMAND, now=MORNING)
+    browser = sit_down("admin")
+    address, click = start(browser)
+    came(f"tid={click}&order_id=1&amount=5&currency=USD&type=TEST_SALE")
+    assert "one that this source ignores" in block(browser.get(address).text)
 
 
 def test_it_shows_what_came_without_the_click_id(
