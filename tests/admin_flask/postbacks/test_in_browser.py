@@ -72,6 +72,7 @@ def test_it_is_walked_by_keys_and_shows_new_rows_by_itself(
     page.keyboard.press("Enter")
     expect(page.locator("#detail")).to_contain_text("K-1")
     expect(page.locator("tr.open")).to_contain_text("K-1")
+    expect(page.locator("#trial")).to_contain_text("Same request")  # the page is as it will stay
     page.keyboard.press("Escape")
     expect(page.locator("#detail")).to_have_count(0)
     expect(page.locator("tr", has_text="K-1").get_by_role("link")).to_be_focused()
