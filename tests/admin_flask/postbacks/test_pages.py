@@ -10,7 +10,7 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from core.db.conversion_store import judge, load_sources
-from core.db.conversions import Conversion, ConversionSource, Postback
+from core.db.conversions import Conversion, ConversionSource, Postback, Webhook, WebhookDelivery
 from core.db.postback_store import rows_of
 from core.domain.conversions import NO_CLICK, UNREADABLE
 from tests.admin_flask.browser import Browser
@@ -106,6 +106,23 @@ def test_it_shows_one_with_its_whole_trail(
         assert words in page
     assert re.search(r"Amount\s+<b>2,199\.00</b>", page)
     assert re.search(r"Currency\s+<b>BRL</b>.*default of the source", page, re.S)
+
+
+def test_it_shows_what_was_sent_on_for_it(
+    sit_down: Sit, db: Session, engine: Engine, shop: ConversionSource, clicked: UUID
+) -> None:
+    id = sale(db, shop, clicked)
+    judged(engine, id)
+    stock = Webhook(name="Stock system", url="https://stock.example/hook")
+    db.add(stock)
+    db.flush()
+    made = db.scalars(select(Conversion.id)).one()
+    for state, answer in (("done", 200), ("failed", 503), ("waiting", None)):
+        db.add(WebhookDelivery(webhook_id=stock.id, conversion_id=made, state=state, response_status=answer))
+    db.commit()
+    page = re.sub(r"<[^>]+>", "", sit_down().get(f"/postbacks/{id}").text)
+    sent = re.findall(r"Sent on to\s+Stock system: ([^.]+)\.", page)
+    assert sent == ["waits to be sent", "answered 503", "answered 200"]
 
 
 def test_it_shortens_addresses_for_who_may_not_see_them(
