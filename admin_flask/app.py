@@ -17,6 +17,7 @@ from admin_flask.health.views import blueprint as health
 from admin_flask.held import Held, in_thread
 from admin_flask.links.views import blueprint as links
 from admin_flask.nav import page_url
+from admin_flask.postbacks.views import blueprint as postbacks
 from admin_flask.queues.views import blueprint as queues
 from admin_flask.settings.views import blueprint as settings_pages
 from admin_flask.sources.views import blueprint as sources
@@ -24,7 +25,7 @@ from core.config import Settings
 from core.services.mail import Sender, make_mailer
 from core.services.redis_client import make_redis
 
-BLUEPRINTS = (health, auth, account, freshness, links, queues, settings_pages, sources)
+BLUEPRINTS = (health, auth, account, freshness, links, postbacks, queues, settings_pages, sources)
 YEAR_S = 365 * 24 * 3600
 LARGEST_FORM = 512 * 1024
 

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time, get_timezone_location
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_currency, format_decimal, format_percent
 from flask import Flask
 from flask_babel import get_locale, gettext
 
@@ -40,6 +40,15 @@ def percent(share: float | None, decimals: int = 1) -> str:
         return NONE
     pattern = "#,##0." + "0" * decimals + "%" if decimals else "#,##0%"
     return format_percent(share, pattern, locale=_locale()).replace("-", MINUS)
+
+
+def money(amount: Decimal | None, currency: str) -> str:
+    """An amount with its currency: "R$2,199.00"; the number alone where no currency is known, a dash without either."""
+    if amount is None:
+        return NONE
+    if not currency:
+        return format_decimal(amount, "#,##0.00###", locale=_locale()).replace("-", MINUS)
+    return format_currency(amount, currency, locale=_locale()).replace("-", MINUS)
 
 
 def change(now: float | None, before: float | None) -> str:
@@ -178,6 +187,7 @@ def _locale() -> Locale:
 _FILTERS = (
     number,
     percent,
+    money,
     change,
     axis,
     ago,

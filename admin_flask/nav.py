@@ -1,12 +1,16 @@
 """The pages of the manager, in the order people meet them. A later page is one more entry here."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from flask import current_app, request, url_for
 from flask_babel import gettext, lazy_gettext
 
-from admin_flask.access import me
+from admin_flask.access import me, zone
+from admin_flask.held import db, moment
+from core.domain.periods import preset
+from core.services.postbacks import count_lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +22,8 @@ class Page:
     icon: str
     permission: str
     on_phone: bool = False
+    waiting: Callable[[], str] | None = None
+    """How many things there somebody must act on, as text; "" for none."""
 
     @property
     def url(self) -> str:
@@ -38,13 +44,29 @@ class Group:
     entries: tuple[Page, ...]
 
 
+_MOST_COUNTED = 99
+
+
+def _lost_postbacks() -> str:
+    """Today's postbacks for which no click was found."""
+    today = preset("today", now=moment(), zone=zone()).start
+    lost = count_lost(db.session(), since=today, most=_MOST_COUNTED + 1)
+    return f"{_MOST_COUNTED}+" if lost > _MOST_COUNTED else str(lost or "")
+
+
 GROUPS = (
     Group("", (Page("links.index", lazy_gettext("Links"), "link", "links.view", on_phone=True),)),
     Group(
         lazy_gettext("Find out why"),
         (
             Page("conversions.index", lazy_gettext("Conversions"), "receipt-2", "conversions.view"),
-            Page("postbacks.index", lazy_gettext("Postbacks"), "inbox", "postbacks.view"),
+            Page(
+                "postbacks.index",
+                lazy_gettext("Postbacks"),
+                "inbox",
+                "postbacks.view",
+                waiting=_lost_postbacks,
+            ),
         ),
     ),
     Group(

@@ -101,6 +101,9 @@ class Postback(Base):
         CheckConstraint(_one_of("verdict", VERDICTS), name="verdict"),
         Index("ix_postbacks_source", "source_id", text("id DESC")),
         Index("ix_postbacks_verdict", "verdict", text("id DESC")),
+        Index("ix_postbacks_source_verdict", "source_id", "verdict", text("id DESC")),
+        Index("ix_postbacks_click", "click_id", postgresql_where=text("click_id is not null")),
+        Index("ix_postbacks_amount", "amount", text("id DESC"), postgresql_where=text("amount is not null")),
         Index("ix_postbacks_terms", "terms", postgresql_using="gin"),
         Index("ix_postbacks_waiting", "next_try", postgresql_where=text("next_try is not null")),
         Index("ix_postbacks_addresses", "id", postgresql_where=text("ip is not null or user_agent <> ''")),
@@ -139,6 +142,29 @@ class Postback(Base):
     currency: Mapped[str] = mapped_column(server_default="")
     conversion_id: Mapped[int | None] = mapped_column(BigInteger)
     terms: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+
+
+class PostbackReplay(Base):
+    """The postbacks of a source from `first_id` up to, not including, `end_id` are judged again: `place` is the last
+    that was, `outcome` counts those whose verdict is another now ({"no_click conversion": 12})."""
+
+    __tablename__ = "postback_replays"
+
+    id: Mapped[Id]
+    source_id: Mapped[int] = mapped_column(
+        ForeignKey("conversion_sources.id", ondelete="CASCADE"), index=True
+    )
+    first_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True))
+    end_id: Mapped[uuid.UUID] = mapped_column(UUID(as_uuid=True))
+    place: Mapped[uuid.UUID | None] = mapped_column(UUID(as_uuid=True))
+    total: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    done: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    changed: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    outcome: Mapped[dict[str, int]] = mapped_column(JSONB, server_default=_JSON)
+    actor: Mapped[str]
+    actor_name: Mapped[str] = mapped_column(server_default="")
+    started_at: Mapped[CreatedAt]
+    finished_at: Mapped[dt.datetime | None]
 
 
 class PostbackBooks(Base):

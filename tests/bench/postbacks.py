@@ -17,7 +17,7 @@ import redis
 
 from core.contracts import keys, postback_event, source_snapshot
 from core.contracts.source_snapshot import SourceSnapshot, SourcesSnapshot, Token
-from tests.bench import links, postbacks_processed, visitors
+from tests.bench import links, postbacks_processed, postbacks_search, visitors
 from tests.bench.books import counted
 from tests.bench.contestants import Contestant, start_tracker
 from tests.bench.load import Load, client_name, run_round
@@ -25,7 +25,7 @@ from tests.bench.postbacks_processed import PROCESS
 from tests.bench.run import Entry, Finding, Size
 from tests.bench.stand import Stand, cpu_seconds, print_table, wait_until
 
-ACCEPT = "accept"
+ACCEPT, SEARCH = "accept", "search"
 
 _AIM = 5_000
 _HOST = "postbacks.bench.example"
@@ -92,6 +92,7 @@ def accept(stand: Stand, options: argparse.Namespace) -> list[Finding]:
 PARTS: dict[str, Callable[[Stand, argparse.Namespace], list[Finding]]] = {
     ACCEPT: accept,
     PROCESS: postbacks_processed.run,
+    SEARCH: postbacks_search.run,
 }
 
 

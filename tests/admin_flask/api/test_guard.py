@@ -36,6 +36,7 @@ ENDPOINTS: list[tuple[str, str, dict[str, Any] | None, tuple[str, ...]]] = [
     ("GET", "/reports/timeseries", None, EVERYBODY),
     ("GET", "/reports/breakdown?by=country", None, EVERYBODY),
     ("GET", "/clicks", None, CLICKS),
+    ("GET", "/postbacks", None, CLICKS),
 ]
 
 

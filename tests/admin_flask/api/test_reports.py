@@ -216,6 +216,8 @@ def test_it_describes_itself(api: Caller) -> None:
         "/api/v1/clicks",
         "/api/v1/domains",
         "/api/v1/domains/{domain_id}",
+        "/api/v1/postbacks",
+        "/api/v1/postbacks/{postback_id}",
         "/api/v1/queues",
     }
     assert spec["paths"]["/api/v1/links"]["post"]["summary"].startswith("Make a link")

@@ -83,6 +83,20 @@ def upgrade() -> None:
         postgresql_where=sa.text("ip is not null or user_agent <> ''"),
     )
     op.create_index(
+        "ix_postbacks_amount",
+        "postbacks",
+        ["amount", sa.literal_column("id DESC")],
+        unique=False,
+        postgresql_where=sa.text("amount is not null"),
+    )
+    op.create_index(
+        "ix_postbacks_click",
+        "postbacks",
+        ["click_id"],
+        unique=False,
+        postgresql_where=sa.text("click_id is not null"),
+    )
+    op.create_index(
         "ix_postbacks_conversion",
         "postbacks",
         ["conversion_id"],
@@ -91,6 +105,12 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_postbacks_source", "postbacks", ["source_id", sa.literal_column("id DESC")], unique=False
+    )
+    op.create_index(
+        "ix_postbacks_source_verdict",
+        "postbacks",
+        ["source_id", "verdict", sa.literal_column("id DESC")],
+        unique=False,
     )
     op.create_index("ix_postbacks_terms", "postbacks", ["terms"], unique=False, postgresql_using="gin")
     op.create_index(
@@ -235,6 +255,30 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash", name=op.f("uq_source_tokens_token_hash")),
     )
     op.create_index(op.f("ix_source_tokens_source_id"), "source_tokens", ["source_id"], unique=False)
+    op.create_table(
+        "postback_replays",
+        sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
+        sa.Column("source_id", sa.BigInteger(), nullable=False),
+        sa.Column("first_id", sa.UUID(), nullable=False),
+        sa.Column("end_id", sa.UUID(), nullable=False),
+        sa.Column("place", sa.UUID(), nullable=True),
+        sa.Column("total", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("done", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("changed", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("outcome", postgresql.JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False),
+        sa.Column("actor", sa.Text(), nullable=False),
+        sa.Column("actor_name", sa.Text(), server_default="", nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["source_id"],
+            ["conversion_sources.id"],
+            name=op.f("fk_postback_replays_source_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_postback_replays")),
+    )
+    op.create_index(op.f("ix_postback_replays_source_id"), "postback_replays", ["source_id"], unique=False)
     op.create_table(
         "webhooks",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=False), nullable=False),
