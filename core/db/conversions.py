@@ -319,6 +319,12 @@ class WebhookDelivery(Base):
             postgresql_where=text("next_try is not null"),
         ),
         Index("ix_webhook_deliveries_ended", "ended_at"),
+        Index(
+            "ix_webhook_deliveries_failed",
+            "webhook_id",
+            "created_at",
+            postgresql_where=text("state = 'failed'"),
+        ),
         Index("ix_webhook_deliveries_webhook", "webhook_id", text("id DESC")),
         Index("ix_webhook_deliveries_conversion", "conversion_id"),
     )

@@ -326,6 +326,13 @@ def upgrade() -> None:
     )
     op.create_index("ix_webhook_deliveries_ended", "webhook_deliveries", ["ended_at"], unique=False)
     op.create_index(
+        "ix_webhook_deliveries_failed",
+        "webhook_deliveries",
+        ["webhook_id", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'failed'"),
+    )
+    op.create_index(
         "uq_webhook_deliveries_once",
         "webhook_deliveries",
         ["webhook_id", "conversion_id", "status"],
