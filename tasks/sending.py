@@ -24,6 +24,7 @@ from core.domain.sending import (
     SIGNATURE,
     TEST,
     WAITING,
+    delivery_key,
     is_accepted,
     may_heal,
     retry_after_s,
@@ -168,7 +169,7 @@ class Sender:
             "User-Agent": _AGENT,
             **dict(request.headers),
             DELIVERY: str(due.id),
-            KEY: f"rastro-delivery-{due.id}",
+            KEY: delivery_key(due.id),
         }
         if due.secret:
             headers[SIGNATURE] = sign(due.secret, request.covered, now=self._clock())

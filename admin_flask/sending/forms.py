@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from flask_babel import lazy_gettext as _l
 from wtforms import HiddenField, IntegerField, SelectField, SelectMultipleField, StringField, TextAreaField
+from wtforms.fields.choices import SelectChoice
 from wtforms.validators import InputRequired
 from wtforms.widgets import CheckboxInput, ListWidget
 
@@ -57,9 +58,14 @@ class SendingForm(PageForm):
 
     name = StringField(_l("Name"), filters=[strip])
     url = StringField(_l("Address"), filters=[strip])
-    method = SelectField(_l("Method"), choices=[("GET", "GET"), ("POST", "POST")])
+    method = SelectField(_l("Method"), choices=[SelectChoice("GET"), SelectChoice("POST")])
     content_type = SelectField(
-        _l("Type of the body"), choices=[(JSON, "JSON"), (FORM, _l("Form")), (TEXT, _l("Plain text"))]
+        _l("Type of the body"),
+        choices=[
+            SelectChoice(JSON, "JSON"),
+            SelectChoice(FORM, _l("Form")),
+            SelectChoice(TEXT, _l("Plain text")),
+        ],
     )
     body = TextAreaField(_l("Body"))
     headers = TextAreaField(_l("Headers"))
@@ -67,10 +73,10 @@ class SendingForm(PageForm):
     statuses = SelectMultipleField(
         _l("Statuses that are told"),
         choices=[
-            (PENDING, _l("Pending")),
-            (APPROVED, _l("Approved")),
-            (REJECTED, _l("Rejected")),
-            (REFUNDED, _l("Refunded")),
+            SelectChoice(PENDING, _l("Pending")),
+            SelectChoice(APPROVED, _l("Approved")),
+            SelectChoice(REJECTED, _l("Rejected")),
+            SelectChoice(REFUNDED, _l("Refunded")),
         ],
         widget=ListWidget(prefix_label=False),
         option_widget=CheckboxInput(),

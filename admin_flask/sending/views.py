@@ -23,7 +23,7 @@ from admin_flask.sending.words import (
     tries_words,
 )
 from core.db.conversions import WebhookDelivery
-from core.domain.sending import FAILED, SKIPPED, STATES, TEST, WAITING
+from core.domain.sending import DELIVERY, FAILED, KEY, SKIPPED, STATES, TEST, WAITING, delivery_key
 from core.services import webhook_log as log_service
 from core.services import webhooks as service
 
@@ -134,6 +134,7 @@ def _delivery_page(webhook_id: int, delivery_id: int) -> Response:
         if soon and (webhook.is_active or found.kind == TEST)
         else "",
         steps=_steps(found),
+        own_headers=[(DELIVERY, str(found.id)), (KEY, delivery_key(found.id))],
         conversion=page_url("conversions.show", "conversions.view", conversion_id=found.conversion_id)
         if found.conversion_id
         else None,

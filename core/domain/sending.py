@@ -72,8 +72,8 @@ def settings_of(stored: dict[str, Any]) -> SendingSettings:
 
 
 def stored(settings: SendingSettings) -> dict[str, Any]:
-    """A value for the column `settings`."""
-    built: dict[str, Any] = msgspec.to_builtins(settings)
+    """A value for the column `settings`, as the database gives it back: lists, no tuples."""
+    built: dict[str, Any] = msgspec.json.decode(msgspec.json.encode(settings))
     return built
 
 
@@ -127,6 +127,11 @@ def retry_after_s(value: str, *, now: datetime) -> float:
 def is_given_up(failures: int, *, failing_since: datetime | None, now: datetime) -> bool:
     """Whether a webhook is switched off after so many failed attempts in a row, the first of them then."""
     return failures >= MOST_FAILURES and failing_since is not None and now - failing_since >= FAILING_FOR
+
+
+def delivery_key(delivery_id: int) -> str:
+    """The value of the header `Idempotency-Key`: the same in each attempt of a delivery."""
+    return f"rastro-delivery-{delivery_id}"
 
 
 def sign(secret: str, covered: str, *, now: datetime) -> str:

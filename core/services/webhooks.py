@@ -285,7 +285,7 @@ def _counts(session: Session, ids: list[int], *conditions: ColumnElement[bool]) 
     counted = select(WebhookDelivery.webhook_id, func.count()).where(
         WebhookDelivery.webhook_id.in_(ids), *conditions
     )
-    return dict(session.execute(counted.group_by(WebhookDelivery.webhook_id)).tuples().all())
+    return dict(session.execute(counted.group_by(WebhookDelivery.webhook_id)).all())
 
 
 def _locked(session: Session, webhook_id: int) -> Webhook:
