@@ -316,7 +316,19 @@ class WebhookDelivery(Base):
             "ix_webhook_deliveries_due",
             "webhook_id",
             "next_try",
+            "id",
             postgresql_where=text("next_try is not null"),
+        ),
+        Index(
+            "ix_webhook_deliveries_leased",
+            "webhook_id",
+            "leased_until",
+            postgresql_where=text("leased_until is not null"),
+        ),
+        Index(
+            "ix_webhook_deliveries_tests",
+            "next_try",
+            postgresql_where=text("kind = 'test' and next_try is not null"),
         ),
         Index("ix_webhook_deliveries_ended", "ended_at"),
         Index(

@@ -160,6 +160,14 @@ def test_a_test_is_sent_even_while_a_webhook_is_off(connection: Connection) -> N
     assert [due.kind for due in claim(connection, now=NOW, most=16, each=8)] == ["test"]
 
 
+def test_a_test_waits_for_no_backlog(connection: Connection, source: int) -> None:
+    webhook = make_webhook(connection, failures=3, failing_since=NOW)
+    make_due(connection, source_id=source, now=NOW, count=20)
+    assert len(claim(connection, now=NOW, most=16, each=8)) == 1
+    connection.execute(insert(WebhookDelivery).values(webhook_id=webhook, kind="test", next_try=NOW))
+    assert [due.kind for due in claim(connection, now=NOW, most=16, each=8)] == ["test"]
+
+
 def test_it_takes_webhooks_in_turns_and_leaves_none_more_than_its_share(
     connection: Connection, source: int
 ) -> None:

@@ -320,9 +320,23 @@ def upgrade() -> None:
     op.create_index(
         "ix_webhook_deliveries_due",
         "webhook_deliveries",
-        ["webhook_id", "next_try"],
+        ["webhook_id", "next_try", "id"],
         unique=False,
         postgresql_where=sa.text("next_try is not null"),
+    )
+    op.create_index(
+        "ix_webhook_deliveries_leased",
+        "webhook_deliveries",
+        ["webhook_id", "leased_until"],
+        unique=False,
+        postgresql_where=sa.text("leased_until is not null"),
+    )
+    op.create_index(
+        "ix_webhook_deliveries_tests",
+        "webhook_deliveries",
+        ["next_try"],
+        unique=False,
+        postgresql_where=sa.text("kind = 'test' and next_try is not null"),
     )
     op.create_index("ix_webhook_deliveries_ended", "webhook_deliveries", ["ended_at"], unique=False)
     op.create_index(
