@@ -187,6 +187,18 @@ def test_it_takes_what_a_receiver_answers(
     assert len(receiver.sent) == 1
 
 
+def test_it_writes_down_whatever_bytes_come(
+    engine: Engine, make_sender: Callable[..., Sender], receiver: Receiver
+) -> None:
+    receiver.answers["/in"] = answer(302, b"\x00\xff\xed\xa0\x80", Location="/a\x00b\xe9")
+    due(engine, url=f"{receiver.url}/in")
+    make_sender().step()
+    [row] = rows(engine)
+    assert row.error == "It answered 302, a redirect to /a\ufffdb\xc3\xa9: redirects are not followed."
+    assert row.response_body.startswith("\ufffd")
+    assert row.tries[0]["error"] == row.error
+
+
 def test_it_waits_no_longer_than_it_should(
     engine: Engine,
     make_sender: Callable[..., Sender],
