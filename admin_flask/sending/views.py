@@ -181,7 +181,7 @@ def _steps(found: WebhookDelivery, *, is_on: bool) -> list[dict[str, object]]:
             else {"text": gettext("Once it is switched on.")}
         )
         steps.append({"title": gettext("Next attempt"), "mark": "skip", **when})
-    elif found.state == FAILED:
+    elif found.state == FAILED and found.kind != TEST:
         steps.append({"title": gettext("Given up"), "at": found.ended_at, "mark": "stop"})
     return steps
 

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -26,6 +26,7 @@ from core.domain.sending import (
     LONGEST_DELAY_S,
     METHODS,
     OWN_HEADERS,
+    TEST,
     SendingSettings,
     settings_of,
     stored,
@@ -89,7 +90,7 @@ class WebhookFields:
 
 @dataclass(frozen=True, slots=True)
 class WebhookRow:
-    """An outgoing postback in the list: what it is for, and how it fared in the last 24 hours."""
+    """An outgoing postback in the list: what it is for, and how it fared in the last 24 hours, tests left out."""
 
     id: int
     name: str
@@ -255,7 +256,7 @@ def _rows(session: Session, *conditions: ColumnElement[bool], now: datetime) -> 
         .order_by(func.lower(Webhook.name))
     ).all()
     ids = [webhook.id for webhook, *_ in found]
-    ended = WebhookDelivery.ended_at >= now - _LAST_DAY
+    ended = and_(WebhookDelivery.ended_at >= now - _LAST_DAY, WebhookDelivery.kind != TEST)
     waiting = _counts(session, ids, WebhookDelivery.next_try.is_not(None))
     done = _counts(session, ids, ended, WebhookDelivery.state == DONE)
     failed = _counts(session, ids, ended, WebhookDelivery.state == FAILED)
