@@ -8,7 +8,7 @@ from flask_babel import gettext
 
 from admin_flask.access import needs, polled
 from admin_flask.addresses import url_with
-from admin_flask.held import db, moment
+from admin_flask.held import db, held, moment
 from admin_flask.htmx import page_or_block
 from admin_flask.nav import page_url
 from admin_flask.sending import acting, editing  # noqa: F401 (their views add themselves)
@@ -54,6 +54,7 @@ def index() -> str:
 def show(webhook_id: int) -> Response:
     """One with its log; its filters are in the address."""
     try:
+        webhook = service.get_webhook(db.session(), webhook_id=webhook_id)
         row = service.webhook_row(db.session(), webhook_id=webhook_id, now=moment())
     except service.WebhookNotFound:
         abort(404)
@@ -70,6 +71,8 @@ def show(webhook_id: int) -> Response:
         "sending/show.html",
         "log",
         row=row,
+        unknown=service.unknown_in(webhook),
+        is_private=service.is_private(webhook.url, allowed=held().settings.sending_networks),
         query=query,
         log=log,
         states=[

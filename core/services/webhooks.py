@@ -17,7 +17,7 @@ from core.db.conversions import ConversionSource, Webhook, WebhookDelivery
 from core.db.models import AuditLog, Campaign, Domain, Link
 from core.domain.conversions import APPROVED, STATUSES
 from core.domain.hosts import HostRefused, check_host, is_address
-from core.domain.outgoing import check_url
+from core.domain.outgoing import check_url, unknown_macros
 from core.domain.sending import (
     CONTENT_TYPES,
     DONE,
@@ -224,6 +224,13 @@ def delete_webhook(session: Session, *, webhook_id: int, actor: Actor, now: date
     audit.record(session, actor=actor, action="webhook.delete", subject=subject, now=now, detail=detail)
     session.commit()
     return name
+
+
+def unknown_in(webhook: Webhook) -> list[str]:
+    """What looks like a macro in what it sends and is none, each once: nothing will stand in its place."""
+    settings = settings_of(webhook.settings)
+    body = [webhook.body] if settings.method == "POST" else []
+    return unknown_macros(webhook.url, *(value for _, value in settings.headers), *body)
 
 
 def new_secret() -> str:
