@@ -6,7 +6,7 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from core.contracts import keys
-from core.db import postback_store
+from core.db import deliveries, postback_store
 from core.db.models import PasswordReset
 from core.db.models import Session as SignIn
 from core.db.partitions import ensure_partitions
@@ -20,6 +20,7 @@ from core.services.queues.letters import forget_before
 from tasks.registry import Context
 
 MONTHS_AHEAD = 3
+DELIVERIES_KEPT = timedelta(days=90)
 
 ADDRESSES_KEPT = timedelta(days=7)
 """Full addresses in the inbox of postbacks, as everywhere."""
@@ -93,6 +94,17 @@ def prune_alerts(context: Context, now: datetime) -> str:
     """Remove alerts that were over a year ago."""
     with Session(context.engine) as session:
         return f"{alerts.prune_alerts(session, now=now)} removed"
+
+
+def prune_deliveries(context: Context, now: datetime) -> str:
+    """Remove what was sent on (or given up) more than ninety days ago."""
+    removed = 0
+    while True:
+        with context.engine.begin() as connection:
+            step = deliveries.prune(connection, before=now - DELIVERIES_KEPT)
+        removed += step
+        if not step:
+            return f"{removed} removed"
 
 
 def prune_visitors(context: Context, now: datetime) -> str:

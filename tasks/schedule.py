@@ -99,6 +99,12 @@ ENTRIES = (
         about="Fetches the feed of exchange rates, and counts conversions by the rates of now",
     ),
     Entry(
+        "prune deliveries",
+        housekeeping.prune_deliveries,
+        every=timedelta(days=1),
+        about="Removes what was sent on more than ninety days ago",
+    ),
+    Entry(
         "trim dead letters",
         housekeeping.trim_dead_letters,
         every=timedelta(hours=1),
