@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from babel import Locale
 from babel.dates import format_date, format_datetime, format_time, get_timezone_location
-from babel.numbers import format_decimal, format_percent
+from babel.numbers import format_currency, format_decimal, format_percent
 from flask import Flask
 from flask_babel import get_locale, gettext
 
@@ -40,6 +40,18 @@ def percent(share: float | None, decimals: int = 1) -> str:
         return NONE
     pattern = "#,##0." + "0" * decimals + "%" if decimals else "#,##0%"
     return format_percent(share, pattern, locale=_locale()).replace("-", MINUS)
+
+
+def money(amount: Decimal | None, currency: str, *, headline: bool = False) -> str:
+    """An amount with its currency: "R$2,199.00"; a `headline` from 10,000 up has no cents; nothing -> a dash."""
+    if amount is None:
+        return NONE
+    if headline and abs(amount) >= 10_000:
+        pattern = _locale().currency_formats["standard"].pattern.replace(".00", "")
+        text = format_currency(amount, currency, pattern, locale=_locale(), currency_digits=False)
+    else:
+        text = format_currency(amount, currency, locale=_locale())
+    return text.replace("-", MINUS)
 
 
 def change(now: float | None, before: float | None) -> str:
@@ -178,6 +190,7 @@ def _locale() -> Locale:
 _FILTERS = (
     number,
     percent,
+    money,
     change,
     axis,
     ago,

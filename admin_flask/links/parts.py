@@ -9,7 +9,7 @@ from babel.dates import format_datetime
 from flask_babel import get_locale, gettext
 
 from admin_flask.filters import change, country, day, number
-from admin_flask.links.words import counted_robots, device, value_name, why_kept
+from admin_flask.words import counted_robots, device, value_name, why_kept
 from core.db.reports import Breakdown, ClickRow, Summary
 
 ROWS = 8

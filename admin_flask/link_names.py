@@ -1,0 +1,17 @@
+"""What links are called on pages."""
+
+from core.db.models import Link
+
+LONGEST_SHOWN = 90
+
+
+def title_of(link: Link) -> str:
+    """The link's title; without one, where it leads."""
+    return link.title or plain_address(link.url).split("?", 1)[0]
+
+
+def plain_address(url: str) -> str:
+    """An address as people read it: without its scheme, a lone slash at the end, and what would not fit anyway."""
+    text = url.split("://", 1)[-1]
+    text = text[:-1] if text.endswith("/") and text.count("/") == 1 else text
+    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
