@@ -49,6 +49,50 @@ ACCEPTED = (CONVERSION, UPDATED, REPEATED, IGNORED, TEST)
 """Verdicts by which a postback is accepted, in the books; all others but `new` and `waiting` refuse it by a reason."""
 
 
+REASONS = (
+    "matched",
+    "by_customer",
+    "by_coupon",
+    "outside_window",
+    "transition",
+    "amounts",
+    "corrected",
+    "withdrawn",
+    "same",
+    "amount_differs",
+    "transition_not_allowed",
+    "older",
+    "no_click_id",
+    "literal_macro",
+    "bad_click_id",
+    "unknown_click",
+    "click_not_stored_yet",
+    "no_transaction",
+    "other_campaign",
+    "token",
+    "address",
+    "signature",
+    "stale",
+    "replayed",
+    "too_large",
+    "source_gone",
+    "bad_amount",
+    "unknown_currency",
+    "unknown_status",
+    "broken_encoding",
+    "broken_body",
+    "ignored_status",
+    "test",
+)
+"""Codes of `why` a verdict was given. Credited to the click that was named, to that of an earlier conversion of the
+customer, to the link of the coupon; credited, but after the window; a status moved on; amounts were taken over; a
+replay corrected what the same postback had brought about, or took it back. Nothing changed: came before; came before
+with another amount; a status may not follow the one before; what is newer has said otherwise. No click: none named
+(or an empty, unfilled or impossible one), none such, not stored yet; without a click, only a transaction id tells two
+sales apart. Refused: a click of another campaign's link; at the door (see `postback_event.REFUSALS`); its source is
+gone. Unreadable (see `domain.reading`). The source ignores this status. A live test."""
+
+
 def may_become(before: str, after: str, *, by_person: bool = False) -> bool:
     """Whether a conversion may go from one status to another."""
     return before == after or by_person or after in TRANSITIONS[before]
