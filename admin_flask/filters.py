@@ -43,9 +43,12 @@ def percent(share: float | None, decimals: int = 1) -> str:
 
 
 def money(amount: Decimal | None, currency: str, *, headline: bool = False) -> str:
-    """An amount with its currency: "R$2,199.00"; a `headline` from 10,000 up has no cents; nothing -> a dash."""
+    """An amount with its currency: "R$2,199.00"; the number alone where no currency is known, a dash without either. A
+    `headline` from 10,000 up has no cents."""
     if amount is None:
         return NONE
+    if not currency:
+        return format_decimal(amount, "#,##0.00###", locale=_locale()).replace("-", MINUS)
     if headline and abs(amount) >= 10_000:
         pattern = _locale().currency_formats["standard"].pattern.replace(".00", "")
         text = format_currency(amount, currency, pattern, locale=_locale(), currency_digits=False)

@@ -42,6 +42,7 @@ GROUPS = (
     Group(
         lazy_gettext("Find out why"),
         (
+            Page("clicks.index", lazy_gettext("Clicks"), "pointer", "clicks.view"),
             Page("conversions.index", lazy_gettext("Conversions"), "receipt-2", "conversions.view"),
             Page("postbacks.index", lazy_gettext("Postbacks"), "inbox", "postbacks.view"),
         ),

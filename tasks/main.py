@@ -13,7 +13,7 @@ from core.db.spans import trace_statements
 from core.observe import logger, serve_metrics, setup_logging
 from core.services.queues.samples import take_sample
 from core.services.redis_client import make_redis
-from tasks import clicks, metrics, publish, schedule  # noqa: F401 (they register their tasks)
+from tasks import attribution, clicks, metrics, publish, schedule  # noqa: F401 (they register their tasks)
 from tasks.chores import Chore
 from tasks.consumer import StreamConsumer
 from tasks.health import with_probes

@@ -6,6 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
+from flask import url_for
 from flask_babel import get_locale, gettext
 
 from admin_flask.filters import change, country, day, number
@@ -64,6 +65,7 @@ class Card:
 class ClickShown:
     """A click of the list: when, what was said of it, and from where it came."""
 
+    href: str
     at: datetime
     at_words: str
     counted: bool
@@ -161,6 +163,7 @@ def _click(row: ClickRow, *, now: datetime, zone: ZoneInfo) -> ClickShown:
         verdict, why = gettext("Kept"), why_kept(row.reason)
     parts = (device(row.device), row.os, row.browser)
     return ClickShown(
+        href=url_for("clicks.show", click_id=row.id),
         at=row.at,
         at_words=clock if here.date() == now.astimezone(zone).date() else f"{day(row.at)}, {clock}",
         counted=row.counted,

@@ -21,7 +21,7 @@ from core.domain import amounts, click_ref
 from core.domain.amounts import BadAmount, parse_amount
 from core.domain.conversions import APPROVED, REFUNDED, STATUSES
 from core.domain.currencies import DECIMALS
-from core.domain.sources import FIELDS, SourceSettings
+from core.domain.sources import FIELDS, SourceSettings, as_sent_by_us
 
 IGNORE, REBILL = "ignore", "rebill"
 """What a source's word for a status may also be read as: do not take it; one more payment, approved."""
@@ -121,6 +121,7 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
 def read(event: PostbackEvent, settings: SourceSettings, *, now: datetime) -> Reading:
     """Read a postback by its source's settings. Never raises, whatever came. `now` bounds the times that can be."""
     parameters, problems = _parameters(event)
+    settings = as_sent_by_us(settings, event.kind)
     return _Reader(parameters, problems, settings, _received(event, now), now).reading()
 
 

@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlencode
-from uuid import UUID
+
+from core.domain.click_ref import read_click_ref
 
 MOST_ROWS = 5_000
 MOST_COLUMNS = 100
@@ -51,21 +52,12 @@ def parse_upload(text: str) -> list[UploadRow]:
     first = next((line.strip() for line in lines if line.strip()), "")
     if not first:
         raise UploadRefused("There is nothing in it.")
-    rows = list(_lines(lines) if is_click_id(_PART.split(first)[0].strip()) else _table(lines))
+    rows = list(_lines(lines) if read_click_ref(_PART.split(first)[0]).id else _table(lines))
     if not rows:
         raise UploadRefused("There is a head, and no row below it.")
     if len(rows) > MOST_ROWS:
         raise UploadRefused(f"{len(rows):,} rows are more than the {MOST_ROWS:,} that go at once. Send it in parts.")
     return rows
-
-
-def is_click_id(text: str) -> bool:
-    """Whether it is a click id in one of its spellings."""
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _lines(lines: Sequence[str]) -> Iterator[UploadRow]:

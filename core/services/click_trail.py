@@ -14,6 +14,7 @@ from core.db.conversions import Conversion, ConversionSource, Postback, SourceTe
 from core.db.models import Link
 from core.db.queries import query
 from core.db.tracking import ClickRetention
+from core.domain.click_ref import read_click_ref
 from core.services.link_rules import names_of
 from core.services.link_saving import loaded
 
@@ -107,10 +108,8 @@ def time_of(click_id: uuid.UUID) -> datetime:
 
 def read_click_id(text: str) -> uuid.UUID | None:
     """The click id that a person pasted, None where it is none."""
-    try:
-        return uuid.UUID(text.strip())
-    except ValueError:
-        return None
+    found = read_click_ref(text).id
+    return uuid.UUID(found) if found else None
 
 
 def trail_of(session: Session, *, click_id: uuid.UUID, now: datetime, zone: ZoneInfo) -> ClickTrail:
