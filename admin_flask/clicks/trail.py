@@ -40,7 +40,12 @@ def verdict_of(told: ClickTrail) -> dict[str, str]:
         title = gettext("Counted, not as unique.")
         if sold:
             title = gettext("Counted, not as unique, and it led to a conversion.")
-    return {"title": title, "text": gettext("Nothing in it looks like a robot."), "tone": "", "icon": "circle-check"}
+    return {
+        "title": title,
+        "text": gettext("Nothing in it looks like a robot."),
+        "tone": "",
+        "icon": "circle-check",
+    }
 
 
 def steps_of(told: ClickTrail) -> list[Step]:
@@ -57,7 +62,11 @@ def missing_words(told: ClickTrail, click_id: UUID) -> dict[str, str]:
     every = {
         click_trail.WAITING: (
             gettext("Not here yet."),
-            gettext("It is from %(time)s. A click is stored a second or two after it happens; one that waits in the queue comes later.", time=at),
+            gettext(
+                "It is from %(time)s. A click is stored a second or two after it happens; "
+                "one that waits in the queue comes later.",
+                time=at,
+            ),
             "warn",
             "clock",
         ),
@@ -69,7 +78,11 @@ def missing_words(told: ClickTrail, click_id: UUID) -> dict[str, str]:
         ),
         click_trail.UNKNOWN: (
             gettext("There is no such click."),
-            gettext("It would be from %(time)s. It never reached this Rastro, it was set aside because it could not be stored, or a part of the id was lost on its way.", time=at),
+            gettext(
+                "It would be from %(time)s. It never reached this Rastro, it was set aside because it could not "
+                "be stored, or a part of the id was lost on its way.",
+                time=at,
+            ),
             "bad",
             "alert-triangle",
         ),
@@ -130,7 +143,11 @@ def facts_of(click: ClickFacts) -> list[tuple[str, str, str]]:
 def _came_in(click: ClickFacts) -> Step:
     parts = [country(click.country) if click.country else "", words.device(click.device), click.referrer_host]
     text = ", ".join(part for part in parts if part)
-    return {"title": gettext("Came in"), "text": text or gettext("nothing is known of where from"), "time": exact(click.at)}
+    return {
+        "title": gettext("Came in"),
+        "text": text or gettext("nothing is known of where from"),
+        "time": exact(click.at),
+    }
 
 
 def _target(told: ClickTrail) -> list[Step]:
@@ -163,19 +180,32 @@ def _judged(click: ClickFacts) -> Step:
     text = gettext("No sign of a robot was found.")
     if click.door_robot:
         text = gettext("At the door it was taken for a robot: %(why)s.", why=words.why_kept(click.door_robot))
-    return {"title": gettext("Judged: a person"), "text": text, "mark": "key" if click.outcome == REDIRECT else ""}
+    return {
+        "title": gettext("Judged: a person"),
+        "text": text,
+        "mark": "key" if click.outcome == REDIRECT else "",
+    }
 
 
 def _unique(click: ClickFacts) -> Step:
     if click.reason:
         return {"title": gettext("Unique"), "text": gettext("not asked: it does not count"), "mark": "skip"}
     if click.is_unique:
-        return {"title": gettext("Unique"), "text": gettext("the first click of this visitor on this link that day")}
+        return {
+            "title": gettext("Unique"),
+            "text": gettext("the first click of this visitor on this link that day"),
+        }
     if not click.known:
-        return {"title": gettext("Not unique"), "text": gettext("its visitor could not be told from others"), "mark": "skip"}
+        return {
+            "title": gettext("Not unique"),
+            "text": gettext("its visitor could not be told from others"),
+            "mark": "skip",
+        }
     text = escape(gettext("this visitor came earlier that day"))
     if click.earlier:
-        first = _linked(gettext("the first click"), page_url("clicks.show", "clicks.view", click_id=click.earlier))
+        first = _linked(
+            gettext("the first click"), page_url("clicks.show", "clicks.view", click_id=click.earlier)
+        )
         text = Markup("{}: {}").format(text, first)
     return {"title": gettext("Not unique"), "text": text, "mark": "skip"}
 
@@ -201,7 +231,10 @@ def naming_steps(told: ClickTrail) -> list[Step]:
                 {
                     "title": gettext("Conversion %(amount)s", amount=money(it.revenue, it.currency)),
                     "text": Markup("{}{}, {}, {}").format(
-                        source, order, words.conversion_status(it.status).lower(), _linked(gettext("see it"), page)
+                        source,
+                        order,
+                        words.conversion_status(it.status).lower(),
+                        _linked(gettext("see it"), page),
                     ),
                     "time": _later(told, it.at),
                     "mark": "" if counts else "skip",

@@ -29,7 +29,9 @@ def index() -> Response:
     text = render_template(
         "clicks/index.html",
         pasted=pasted,
-        error=gettext("That is no click id. It has 32 letters and digits, such as 0199b1c4-6f4e-7c0e-9b52-5f0c3a1d77e4.")
+        error=gettext(
+            "That is no click id. It has 32 letters and digits, such as 0199b1c4-6f4e-7c0e-9b52-5f0c3a1d77e4."
+        )
         if pasted
         else "",
         clicks=read_report(recent_clicks, link_id=None, limit=LAST),

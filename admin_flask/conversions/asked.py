@@ -18,7 +18,7 @@ RATED, UNRATED = "known", "unknown"
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the list shows. What can not be read filters nothing; days are those of the viewer's zone, both inclusive."""
+    """What the list shows. What can not be read filters nothing; days are those of the viewer's zone, inclusive."""
 
     q: str = ""
     link: int | None = None

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask import Response, abort, request, url_for
@@ -124,7 +125,7 @@ def _asked(args: "MultiDict[str, str] | Mapping[str, str]", *, now: datetime, zo
     )
 
 
-def _query(asked: AskedRun) -> dict[str, str]:
+def _query(asked: AskedRun) -> dict[str, Any]:
     return {
         "source": str(asked.source or ""),
         "from": asked.first.isoformat(),

@@ -17,7 +17,6 @@ from admin_flask.toasts import say
 from core.domain.conversions import APPROVED, PENDING, REFUNDED, REJECTED, STATUSES
 from core.services import conversions as service
 
-
 _LIKELY = {PENDING: APPROVED, APPROVED: REJECTED, REJECTED: APPROVED, REFUNDED: APPROVED}
 """Status -> the one that a person most likely wants instead."""
 
@@ -74,7 +73,12 @@ def status(conversion_id: int) -> Response:
         return _page(told, form, status=422)
     except service.ConversionNotFound:
         abort(404)
-    say(gettext("Saved. The conversion is %(status)s now.", status=words.conversion_status(form.status.data).lower()))
+    say(
+        gettext(
+            "Saved. The conversion is %(status)s now.",
+            status=words.conversion_status(form.status.data).lower(),
+        )
+    )
     return hx_redirect(url_for("conversions.show", conversion_id=conversion_id))
 
 

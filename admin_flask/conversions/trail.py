@@ -73,7 +73,9 @@ def _credit(told: Told) -> Step:
     parts = [part for part in (told.rule, told.variant) if part]
     return {
         "title": gettext("Credited"),
-        "text": Markup("{}{}, {}").format(link_to(title_of(link), page), "".join(f", {part}" for part in parts), by),
+        "text": Markup("{}{}, {}").format(
+            link_to(title_of(link), page), "".join(f", {part}" for part in parts), by
+        ),
         "time": _after(it),
         "mark": "key",
     }
@@ -85,7 +87,10 @@ def _standing(it: Conversion) -> Step:
     if it.is_late:
         text = gettext("It came after the source's window, so it is kept and does not count.")
     elif counts and it.report_revenue is None:
-        text = gettext("It counts, but its money does not: no exchange rate is known for %(currency)s.", currency=it.currency)
+        text = gettext(
+            "It counts, but its money does not: no exchange rate is known for %(currency)s.",
+            currency=it.currency,
+        )
     return {
         "title": words.conversion_status(it.status),
         "text": text,

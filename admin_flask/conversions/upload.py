@@ -89,7 +89,12 @@ def uploaded(lot: UUID) -> Response:
     if is_htmx() and request.args.get("seen", -1, type=int) == judged and judged < sent:
         return make_response("", 204)
     rows = [
-        (words.postback_verdict(verdict), by_verdict[verdict], page_url("postbacks.index", "postbacks.view", tab=verdict), verdict == WAITING)
+        (
+            words.postback_verdict(verdict),
+            by_verdict[verdict],
+            page_url("postbacks.index", "postbacks.view", tab=verdict),
+            verdict == WAITING,
+        )
         for verdict in VERDICTS
         if by_verdict.get(verdict)
     ]
@@ -110,7 +115,10 @@ def _send(form: UploadForm, checked: service.Checked, lot: UUID) -> Response:
             db.session(), held().redis, checked=checked, lot=lot, actor=acting(), now=moment()
         )
     except RedisError:
-        say(gettext("The queue does not answer. Send again in a moment: nothing is counted twice."), tone="bad")
+        say(
+            gettext("The queue does not answer. Send again in a moment: nothing is counted twice."),
+            tone="bad",
+        )
         return _page(form, checked, status=503)
     return hx_redirect(url_for("conversions.uploaded", lot=lot, rows=count))
 

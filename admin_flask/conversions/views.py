@@ -96,11 +96,21 @@ def _search_chip(asked: Asked) -> list[Chip]:
 
 def _menus(asked: Asked, choices: ConversionChoices) -> list[Menu]:
     could = (
-        ("status", gettext("Status"), asked.status, [(name, words.conversion_status(name)) for name in STATUSES]),
+        (
+            "status",
+            gettext("Status"),
+            asked.status,
+            [(name, words.conversion_status(name)) for name in STATUSES],
+        ),
         ("source", gettext("Source"), asked.source, _pairs(choices.sources)),
         ("campaign", gettext("Campaign"), asked.campaign, _pairs(choices.campaigns)),
         ("event", gettext("Event"), asked.event, [(name, name) for name in choices.events]),
-        ("by", gettext("Credited by"), asked.by, [(name, words.attributed_by(name)) for name in ATTRIBUTIONS]),
+        (
+            "by",
+            gettext("Credited by"),
+            asked.by,
+            [(name, words.attributed_by(name)) for name in ATTRIBUTIONS],
+        ),
         ("timing", gettext("Window"), asked.timing, list(_timings().items())),
         ("rate", gettext("Exchange rate"), asked.rate, list(_rates().items())),
     )

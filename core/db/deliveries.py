@@ -15,7 +15,13 @@ def enqueue(connection: Connection, changes: Sequence[tuple[int, int]], *, now: 
     transaction. Returns how many. Raises SQLAlchemyError."""
     versions = dict(changes)
     found = connection.execute(
-        select(Conversion.id, Conversion.status, Conversion.event, Webhook.id.label("webhook_id"), Webhook.settings)
+        select(
+            Conversion.id,
+            Conversion.status,
+            Conversion.event,
+            Webhook.id.label("webhook_id"),
+            Webhook.settings,
+        )
         .outerjoin(Link, Link.id == Conversion.link_id)
         .join(
             Webhook,

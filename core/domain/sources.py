@@ -98,7 +98,9 @@ def as_sent_by_us(settings: SourceSettings, kind: str) -> SourceSettings:
         )
     if kind == UPLOAD:
         fields = {name: (*settings.fields.get(name, ()), *own) for name, own in OWN_NAMES.items()}
-        return msgspec.structs.replace(settings, fields=fields, statuses={**OWN_STATUSES, **settings.statuses})
+        return msgspec.structs.replace(
+            settings, fields=fields, statuses={**OWN_STATUSES, **settings.statuses}
+        )
     return settings
 
 

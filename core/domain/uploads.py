@@ -20,7 +20,7 @@ CLICK_ID = "click_id"
 """The name that a click id alone on its line has."""
 
 _SEPARATORS = (";", "\t", ",")
-_PART = re.compile(r":(?=[^\s:=]{1,100}=)")
+_PART = re.compile(r":\s*(?=[^\s:=]{1,100}\s*=)")
 """Where a part of a line begins; a value may hold colons, as times do."""
 
 
@@ -56,7 +56,9 @@ def parse_upload(text: str) -> list[UploadRow]:
     if not rows:
         raise UploadRefused("There is a head, and no row below it.")
     if len(rows) > MOST_ROWS:
-        raise UploadRefused(f"{len(rows):,} rows are more than the {MOST_ROWS:,} that go at once. Send it in parts.")
+        raise UploadRefused(
+            f"{len(rows):,} rows are more than the {MOST_ROWS:,} that go at once. Send it in parts."
+        )
     return rows
 
 

@@ -91,7 +91,8 @@ class Comparison:
 def compare(session: Session, *, run: Run) -> Comparison:
     """What the run would change, without changing it. Raises NoSuchSource."""
     settings = _settings(session.connection(), run.source_id)
-    looked, changed, moves = 0, 0, []
+    looked, changed = 0, 0
+    moves: list[Move] = []
     flows: dict[tuple[int | None, int], list[Decimal]] = defaultdict(list)
     for rows in _lots(session.connection(), run):
         looked += len(rows)
@@ -102,7 +103,9 @@ def compare(session: Session, *, run: Run) -> Comparison:
                 moves.append(_move(row, touch, how))
         if looked >= MOST:
             break
-    summed = [Flow(before, after, len(sums), sum(sums, Decimal(0))) for (before, after), sums in flows.items()]
+    summed = [
+        Flow(before, after, len(sums), sum(sums, Decimal(0))) for (before, after), sums in flows.items()
+    ]
     summed.sort(key=lambda flow: -flow.count)
     return Comparison(looked, changed, summed, moves, cut=looked >= MOST)
 
@@ -119,7 +122,12 @@ def ask_for(session: Session, *, run: Run, actor: Actor, now: datetime) -> None:
         actor.name,
     ]
     session.add(Outbox(queue=QUEUE, task=TASK, args=args, not_before=now))
-    detail = {"from": run.start.isoformat(), "to": run.end.isoformat(), "model": run.model, "by": list(run.by)}
+    detail = {
+        "from": run.start.isoformat(),
+        "to": run.end.isoformat(),
+        "model": run.model,
+        "by": list(run.by),
+    }
     audit.record(
         session,
         actor=actor,

@@ -1,6 +1,6 @@
 """Find conversions: search, filters, order, pages, and what all that match come to. Fast at a million of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
@@ -8,7 +8,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, and_, case, func, literal_column, or_, select, text, tuple_
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from core.db.conversions import Conversion, ConversionSource
 from core.db.models import Campaign, Link, LinkVariant
@@ -102,19 +102,23 @@ def find_conversions(session: Session, *, filter: ConversionFilter) -> Conversio
     transaction id, in any case, or a whole customer id."""
     _limit_time(session)
     size = max(filter.size, 1)
-    query = select(Conversion).where(*_wanted(filter), *_after(filter)).order_by(*_order(filter)).limit(size + 1)
+    query = (
+        select(Conversion).where(*_wanted(filter), *_after(filter)).order_by(*_order(filter)).limit(size + 1)
+    )
     found = list(session.scalars(query))
     more = found[size:]
     rows = _with_names(session, found[:size])
     return ConversionPage(rows, _cursor(rows[-1].conversion, filter.sort) if more else "")
 
 
-def every_conversion(session: Session, *, filter: ConversionFilter, lot: int = 1_000) -> Iterator[list[ConversionRow]]:
+def every_conversion(
+    session: Session, *, filter: ConversionFilter, lot: int = 1_000
+) -> Iterator[list[ConversionRow]]:
     """All that match, in lots, each read by a statement of its own: an export holds no snapshot for minutes."""
     after = ""
     while True:
         page = find_conversions(session, filter=replace(filter, after=after, size=lot))
-        session.rollback()
+        session.commit()  # nothing was written; a rollback would have every row read again
         if page.rows:
             yield page.rows
         if not page.next:
@@ -255,23 +259,9 @@ def _with_names(session: Session, found: Sequence[Conversion]) -> list[Conversio
             select(Link).where(Link.id.in_({row.link_id for row in found if row.link_id})).options(*loaded())
         )
     }
-    sources = dict(
-        session.execute(
-            select(ConversionSource.id, ConversionSource.name).where(
-                ConversionSource.id.in_({row.source_id for row in found})
-            )
-        )
-        .tuples()
-        .all()
-    )
-    variants = dict(
-        session.execute(
-            select(LinkVariant.id, LinkVariant.name).where(
-                LinkVariant.id.in_({row.variant for row in found if row.variant})
-            )
-        )
-        .tuples()
-        .all()
+    sources = _names(session, ConversionSource.id, ConversionSource.name, {row.source_id for row in found})
+    variants = _names(
+        session, LinkVariant.id, LinkVariant.name, {row.variant for row in found if row.variant}
     )
     return [
         ConversionRow(
@@ -282,3 +272,13 @@ def _with_names(session: Session, found: Sequence[Conversion]) -> list[Conversio
         )
         for row in found
     ]
+
+
+def _names(
+    session: Session,
+    identity: InstrumentedAttribute[int],
+    name: InstrumentedAttribute[str],
+    ids: Collection[int],
+) -> dict[int, str]:
+    rows = session.execute(select(identity, name).where(identity.in_(ids)))
+    return {number: text for number, text in rows}  # noqa: C416 (rows are no pairs to the type checker)

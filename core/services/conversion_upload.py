@@ -100,17 +100,15 @@ def send_upload(
 def follow_upload(session: Session, *, lot: uuid.UUID) -> Mapping[str, int]:
     """How many rows of a lot are in the inbox by now, by verdict."""
     rows = session.execute(
-        select(Postback.verdict, func.count())
+        select(Postback.verdict, func.count().label("rows"))
         .where(Postback.id >= lot, Postback.id < uuid.UUID(int=lot.int + _ROWS))
         .group_by(Postback.verdict)
     )
-    return {verdict: count for verdict, count in rows}
+    return {row.verdict: row.rows for row in rows}
 
 
 def _event(source: ConversionSource, row: UploadRow, identity: uuid.UUID) -> PostbackEvent:
-    return PostbackEvent(
-        id=identity.bytes, source_id=source.id, kind=UPLOAD, method="POST", query=row.query
-    )
+    return PostbackEvent(id=identity.bytes, source_id=source.id, kind=UPLOAD, method="POST", query=row.query)
 
 
 def _problem(row: UploadRow, reading: Reading) -> Problem | None:
