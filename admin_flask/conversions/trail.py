@@ -140,7 +140,8 @@ def _deed(row: ConversionHistory) -> str:
         "status": gettext("Status set"),
         "attribution": gettext("Credited anew"),
         "rate": gettext("Converted"),
-        "replay": gettext("Judged anew"),
+        "correct": gettext("Judged anew"),
+        "withdraw": gettext("Taken back"),
     }.get(row.action, row.action)
 
 

@@ -1,36 +1,24 @@
 """The only writer of conversions that come from postbacks, with their history and the verdicts on the postbacks."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-import msgspec
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
+from core.db import deliveries
+from core.db.bench import Bench
+from core.db.conversions import ConversionSource
+from core.db.judgements import Judgement, write_judgements
 from core.db.postback_store import PostbackRow
-from core.domain.reading import Reading
-from core.domain.sources import SourceSettings
+from core.domain.sources import SourceSettings, settings_of
 
-
-class Judgement(msgspec.Struct, frozen=True):
-    """What became of one postback, or would: `why` is {"code": one of domain.conversions.REASONS, ...facts}; `changed`
-    says whether a conversion was made or changed by it; `before` and `after` are the conversion's status and revenue as
-    they were and are ({"status", "revenue", "currency"}), empty where there was or is none."""
-
-    postback_id: uuid.UUID
-    verdict: str
-    why: dict[str, Any]
-    reading: Reading
-    conversion_id: int | None = None
-    changed: bool = False
-    before: dict[str, Any] = {}
-    after: dict[str, Any] = {}
+__all__ = ["Judgement", "judge", "load_sources", "preview"]
 
 
 def load_sources(connection: Connection) -> dict[int, SourceSettings]:
     """The settings of every source, switched off or not, by id."""
-    raise NotImplementedError
+    rows = connection.execute(select(ConversionSource.id, ConversionSource.settings))
+    return {row.id: settings_of(row.settings) for row in rows}
 
 
 def judge(
@@ -46,7 +34,13 @@ def judge(
     The postbacks must be stored. Judged again, a postback corrects what it had brought about and adds nothing: however
     often and by however many at once, the outcome is that of one. In the order of `postbacks`; `report_currency` is the
     setting REPORT_CURRENCY. Raises sqlalchemy.exc.SQLAlchemyError."""
-    raise NotImplementedError
+    bench = Bench(connection, sources, now, report_currency)
+    cases = [bench.open(row) for row in postbacks]
+    bench.decide(sorted(cases, key=lambda case: case.row.event.id))
+    judgements = [case.judgement() for case in cases]
+    write_judgements(connection, judgements, now=now)
+    deliveries.enqueue(connection, bench.changes(), now=now)
+    return judgements
 
 
 def preview(
@@ -58,4 +52,8 @@ def preview(
     report_currency: str,
 ) -> list[Judgement]:
     """What `judge` would do, without doing it: a savepoint that is rolled back. Takes the same locks until then."""
-    raise NotImplementedError
+    savepoint = connection.begin_nested()
+    try:
+        return judge(connection, postbacks, sources=sources, now=now, report_currency=report_currency)
+    finally:
+        savepoint.rollback()

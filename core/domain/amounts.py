@@ -93,6 +93,11 @@ def parse_amount(text: str, *, style: str = AUTO, currency: str = "") -> Amount:
     return Amount(-kept if shape["sign"] == "-" and kept else kept, code, note)
 
 
+def in_digits(amount: Decimal) -> str:
+    """An amount in plain digits, without the zeros behind its last decimal."""
+    return f"{amount.normalize():f}" if amount else "0"
+
+
 def _named(beside: str) -> str | None:
     """The currency that stands beside a number, None for nothing. Raises BadAmount for anything else."""
     word = beside.strip().lower()

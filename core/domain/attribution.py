@@ -19,6 +19,8 @@ YOUNG = timedelta(days=3)
 AHEAD = timedelta(days=1)
 """How far ahead of us the clock of a tracker may be."""
 
+_LAST_MS = 253_402_300_799_000
+
 
 @dataclass(frozen=True, slots=True)
 class Touch:
@@ -56,5 +58,5 @@ def next_try(clicked_at: datetime, *, received: datetime, attempts: int, now: da
 
 
 def time_of(click_id: uuid.UUID) -> datetime:
-    """When a click was made, by its id (UUIDv7). Raises ValueError beyond the year 9999."""
-    return datetime.fromtimestamp((click_id.int >> 80) / 1000, UTC)
+    """When a click was made, by its id (UUIDv7); the end of the year 9999 where it says later."""
+    return datetime.fromtimestamp(min(click_id.int >> 80, _LAST_MS) / 1000, UTC)

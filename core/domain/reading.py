@@ -18,7 +18,7 @@ import msgspec
 from core.contracts.click_event import unix_ms
 from core.contracts.postback_event import PostbackEvent
 from core.domain import amounts, click_ref
-from core.domain.amounts import BadAmount, parse_amount
+from core.domain.amounts import BadAmount, in_digits, parse_amount
 from core.domain.conversions import APPROVED, REFUNDED, STATUSES
 from core.domain.currencies import DECIMALS
 from core.domain.sources import FIELDS, SourceSettings, as_sent_by_us
@@ -122,7 +122,7 @@ def read(event: PostbackEvent, settings: SourceSettings, *, now: datetime) -> Re
     """Read a postback by its source's settings. Never raises, whatever came. `now` bounds the times that can be."""
     parameters, problems = _parameters(event)
     settings = as_sent_by_us(settings, event.kind)
-    return _Reader(parameters, problems, settings, _received(event, now), now).reading()
+    return _Reader(parameters, problems, settings, received_at(event, now=now), now).reading()
 
 
 def to_stored(reading: Reading) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def terms_of(reading: Reading, *, most: int = 64, longest: int = 100) -> list[st
     return list(dict.fromkeys(value for value in lower if 0 < len(value) <= longest))[:most]
 
 
-def _received(event: PostbackEvent, now: datetime) -> datetime:
+def received_at(event: PostbackEvent, *, now: datetime) -> datetime:
     """The time in its id; `now` where that can not be."""
     ms = unix_ms(event.id)
     return event.at if _FIRST_ID_MS <= ms <= (now + _AHEAD).timestamp() * 1000 else now
@@ -407,7 +407,7 @@ class _Reader:
             self._say(field, place, "")
             return None, assumed
         value = abs(amount.value)
-        self._say(field, place, str(value), "refund" if amount.value < 0 else amount.note)
+        self._say(field, place, in_digits(value), "refund" if amount.value < 0 else amount.note)
         if field == "amount" and not currency and not amount.currency and assumed:
             self._default("currency", assumed)
         return value, amount.currency or assumed

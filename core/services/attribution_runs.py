@@ -1,12 +1,11 @@
 """Credit conversions anew, over history: what would differ is shown first, and applied by a worker then.
 
-Only those that named no click are looked at: a click id that was named is exact, and stays. One for which nothing fits
-keeps the credit that it has.
+Only those that are not credited to a click that they named are looked at: that is exact, and stays. One for which
+nothing fits keeps the credit that it has.
 """
 
-import uuid
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -16,11 +15,11 @@ from sqlalchemy import Connection, Engine, Row, Select, insert, select, update
 from sqlalchemy.orm import Session
 
 from core.db.conversions import Conversion, ConversionHistory, ConversionSource
+from core.db.credits import links_of
 from core.db.deliveries import enqueue
-from core.db.touches import touches_of_coupons, touches_of_customers
 from core.db.work import Outbox
 from core.domain.attribution import Touch, choose
-from core.domain.sources import COUPON, CUSTOMER, SourceSettings, settings_of
+from core.domain.sources import CLICK, COUPON, CUSTOMER, SourceSettings, settings_of
 from core.services import audit
 from core.services.actor import Actor
 
@@ -31,7 +30,7 @@ MOST = 20_000
 
 SHOWN = 50
 _LOT = 1_000
-_NOBODY = uuid.UUID(int=0)
+_ALWAYS = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 class NoSuchSource(Exception):
@@ -179,12 +178,12 @@ def _lots(connection: Connection, run: Run) -> Iterator[Sequence[Row[Any]]]:
 
 
 def _wanted(run: Run, *, after: int) -> Select[Any]:
-    """A lot of conversions that named no click."""
+    """A lot of conversions that are not credited to a click that they named."""
     return (
         select(Conversion.__table__)
         .where(
             Conversion.source_id == run.source_id,
-            Conversion.ref_click == _NOBODY,
+            Conversion.attributed_by != CLICK,
             Conversion.at >= run.start,
             Conversion.at < run.end,
             Conversion.id > after,
@@ -198,8 +197,12 @@ def _judged(
     connection: Connection, rows: Sequence[Row[Any]], run: Run, settings: SourceSettings
 ) -> Iterator[tuple[Row[Any], Touch, str]]:
     """Those of `rows` that would be credited otherwise: by which touch, and how that was found."""
-    by_customer = touches_of_customers(connection, {row.customer_id for row in rows if row.customer_id})
-    by_coupon = touches_of_coupons(connection, {row.coupon.lower() for row in rows if row.coupon})
+    by_customer = _clicks_of(connection, run.source_id, {row.customer_id for row in rows if row.customer_id})
+    by_coupon = {
+        code: Touch(None, link_id, 0, 0, _ALWAYS)
+        for code, (link_id, campaign_id) in links_of(connection, {row.coupon for row in rows}).items()
+        if not settings.campaigns or campaign_id in settings.campaigns
+    }
     for row in rows:
         touch, how = _found(row, run, settings, by_customer, by_coupon)
         if touch is None:
@@ -209,11 +212,34 @@ def _judged(
             yield row, touch, how
 
 
+def _clicks_of(
+    connection: Connection, source_id: int, customers: Collection[str]
+) -> Mapping[str, Sequence[Touch]]:
+    """By customer: the clicks that their conversions named. What was credited otherwise is no click of its own."""
+    rows = connection.execute(
+        select(
+            *(Conversion.customer_id, Conversion.click_id, Conversion.link_id),
+            *(Conversion.rule, Conversion.variant, Conversion.clicked_at),
+        ).where(
+            Conversion.customer_id.in_(customers),
+            Conversion.customer_id != "",
+            Conversion.source_id == source_id,
+            Conversion.attributed_by == CLICK,
+            Conversion.link_id.is_not(None),
+            Conversion.clicked_at.is_not(None),
+        )
+    )
+    found: dict[str, list[Touch]] = defaultdict(list)
+    for row in rows:
+        found[row.customer_id].append(Touch(row.click_id, row.link_id, row.rule, row.variant, row.clicked_at))
+    return found
+
+
 def _found(
     row: Row[Any],
     run: Run,
     settings: SourceSettings,
-    by_customer: Mapping[str, list[Touch]],
+    by_customer: Mapping[str, Sequence[Touch]],
     by_coupon: Mapping[str, Touch],
 ) -> tuple[Touch | None, str]:
     for how in run.by:
@@ -221,7 +247,7 @@ def _found(
             touches = by_customer.get(row.customer_id, [])
             touch = choose(touches, at=row.at, window_days=settings.window_days, model=run.model)
         elif how == COUPON and row.coupon:
-            touch = by_coupon.get(row.coupon.lower())
+            touch = by_coupon.get(row.coupon)
         else:
             continue
         if touch is not None:
