@@ -53,9 +53,10 @@ def upload() -> Response:
     file = _file_text(form)
     if file:
         form.text.data = file
+    if not form.validate():
+        return _page(form, status=422)
     if not form.text.data:
         put_error(form.text, gettext("Paste rows here, or choose a file."))
-    if not form.validate() or form.text.errors:
         return _page(form, status=422)
     lot = _lot(form.lot.data) or new_lot(moment(), SystemRandom())
     try:
@@ -144,8 +145,6 @@ def _file_text(form: UploadForm) -> str:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", "replace")
-    if not text.strip():
-        put_error(form.text, gettext("The file is empty."))
     return text
 
 

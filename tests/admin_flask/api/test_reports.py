@@ -214,6 +214,8 @@ def test_it_describes_itself(api: Caller) -> None:
         "/api/v1/reports/timeseries",
         "/api/v1/reports/breakdown",
         "/api/v1/clicks",
+        "/api/v1/conversions",
+        "/api/v1/conversions/{conversion_id}",
         "/api/v1/domains",
         "/api/v1/domains/{domain_id}",
         "/api/v1/queues",
