@@ -57,6 +57,13 @@ def money(amount: Decimal | None, currency: str, *, headline: bool = False) -> s
     return text.replace("-", MINUS)
 
 
+def rate(value: Decimal | None) -> str:
+    """An exchange rate with all its decimals: 0.1834."""
+    if value is None:
+        return NONE
+    return format_decimal(value.normalize(), "#,##0.############", locale=_locale())
+
+
 def change(now: float | None, before: float | None) -> str:
     """How much `now` differs from `before`: "+169%", "−3%", "0%"; "new" without a base, a dash without both."""
     if not before:
@@ -194,6 +201,7 @@ _FILTERS = (
     number,
     percent,
     money,
+    rate,
     change,
     axis,
     ago,

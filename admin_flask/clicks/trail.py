@@ -1,5 +1,6 @@
 """One click as its page tells it: the verdict in a sentence, the trail, and what is known of who came."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -127,7 +128,7 @@ def facts_of(click: ClickFacts) -> list[tuple[str, str, str]]:
     )
     every = (
         (gettext("Time"), exact(click.at), ""),
-        (gettext("Address"), click.ip or "", gettext("shortened") if click.ip else ""),
+        (gettext("Address"), _network(click.ip), gettext("shortened") if click.ip else ""),
         (gettext("Country"), country(click.country) if click.country else "", ""),
         (gettext("Device"), device, ""),
         (gettext("Agent"), click.user_agent, ""),
@@ -220,7 +221,7 @@ def _stored(click: ClickFacts) -> Step:
 
 def naming_steps(told: ClickTrail) -> list[Step]:
     """Postbacks and conversions that name it, in the order of their time."""
-    steps: list[tuple[Any, Step]] = []
+    steps: list[tuple[datetime, int, Step]] = []
     for it, source in told.conversions:
         page = page_url("conversions.show", "conversions.view", conversion_id=it.id)
         order = f", {it.transaction_id}" if it.transaction_id else ""
@@ -228,6 +229,7 @@ def naming_steps(told: ClickTrail) -> list[Step]:
         steps.append(
             (
                 it.at,
+                1,
                 {
                     "title": gettext("Conversion %(amount)s", amount=money(it.revenue, it.currency)),
                     "text": Markup("{}{}, {}, {}").format(
@@ -247,6 +249,7 @@ def naming_steps(told: ClickTrail) -> list[Step]:
         steps.append(
             (
                 at,
+                0,
                 {
                     "title": gettext("Postback"),
                     "text": Markup("{}: {}").format(
@@ -257,10 +260,10 @@ def naming_steps(told: ClickTrail) -> list[Step]:
                 },
             )
         )
-    return [step for _, step in sorted(steps, key=lambda pair: pair[0])]
+    return [step for _, _, step in sorted(steps, key=lambda step: step[:2])]
 
 
-def _later(told: ClickTrail, at: Any) -> str:
+def _later(told: ClickTrail, at: datetime) -> str:
     if told.click is None or at < told.click.at:
         return when(at)
     return gettext("+%(time)s", time=duration((at - told.click.at).total_seconds()))
@@ -268,6 +271,13 @@ def _later(told: ClickTrail, at: Any) -> str:
 
 def _linked(text: object, href: str | None) -> Markup:
     return Markup('<a href="{}">{}</a>').format(href, text) if href else escape(text)
+
+
+def _network(address: str | None) -> str:
+    """A truncated address as what it is: all that begin like it."""
+    if not address:
+        return ""
+    return f"{address}/{48 if ':' in address else 24}"
 
 
 def _sentence(text: str) -> str:

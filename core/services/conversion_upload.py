@@ -39,7 +39,7 @@ class CheckedRow:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """An upload that was looked over. `mark` tells this text for this source from every other."""
+    """An upload that was looked over. `mark` tells these rows for this source from all others."""
 
     source: ConversionSource
     rows: Sequence[CheckedRow]
@@ -70,8 +70,8 @@ def check_upload(session: Session, *, source_id: int, text: str, lot: uuid.UUID,
     for number, row in enumerate(parse_upload(text)):
         reading = read(_event(source, row, row_id(lot, number)), settings, now=now)
         rows.append(CheckedRow(row, reading, _problem(row, reading)))
-    mark = sha256(f"{source_id}\n{text}".encode("utf-8", "replace")).hexdigest()[:32]
-    return Checked(source, rows, mark)
+    said = "\n".join([str(source_id), *(it.row.query for it in rows)])  # browsers end lines in ways of their own
+    return Checked(source, rows, sha256(said.encode("utf-8", "replace")).hexdigest()[:32])
 
 
 def send_upload(

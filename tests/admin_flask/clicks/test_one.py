@@ -44,7 +44,7 @@ def test_it_says_why_a_click_counted(sit_down: Sit, db: Session, make_link: Make
     assert "Asked for Smart TV 4K" in words
     assert "Judged: a person No sign of a robot was found." in words
     assert "the first click of this visitor on this link that day" in words
-    assert "177.84.112.0 shortened" in words
+    assert "177.84.112.0/24 shortened" in words
     assert "Mobile, Android, Chrome" in words and "source vip" in words
     assert f"/links/{link.id}" in page
 
