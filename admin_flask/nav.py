@@ -98,6 +98,6 @@ def role_text(role: str) -> str:
     return {
         "admin": gettext("Everything, with people, keys and domains."),
         "marketer": gettext("Makes and changes links, and sees every report."),
-        "support": gettext("Sees links, reports and single clicks; changes nothing."),
+        "support": gettext("Sees links, reports and single clicks; looks after postbacks and conversions."),
         "viewer": gettext("Sees links and reports; changes nothing."),
     }.get(role, "")

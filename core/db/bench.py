@@ -18,6 +18,7 @@ from core.db.conversion_rows import NOBODY, Cause, ConversionRow, Kept, Key, ins
 from core.db.conversions import SourceTest
 from core.db.credits import Credit, find_clicks, links_of, touches_of
 from core.db.postback_store import PostbackRow
+from core.db.texts import storable
 from core.domain.amounts import in_digits
 from core.domain.attribution import Touch, choose, is_within, next_try, time_of
 from core.domain.click_ref import EMPTY
@@ -77,7 +78,7 @@ class Bench:
         case = Case(row, read(event, settings, now=self._now), settings, cause)
         problem = case.reading.unreadable
         if event.refused:
-            case.say(REFUSED, event.refused)
+            case.say(REFUSED, storable(event.refused, 64))  # one that a newer tracker knows, too
         elif known is None:
             case.say(REFUSED, "source_gone")
         elif problem is not None:

@@ -51,7 +51,7 @@ def read_click_ref(text: str) -> ClickRef:
     bare = _WRAPPED.fullmatch(plain.lower().removeprefix("urn:uuid:"))
     found = _ID.fullmatch(bare[1].strip().removeprefix("urn:uuid:")) if bare else None
     if found is None:
-        return ClickRef(problem=MACRO if is_macro(plain) else BAD)
+        return ClickRef(problem=MACRO if is_macro(text) or is_macro(plain) else BAD)
     digits = found["id"].replace("-", "")
     if digits[12] != _VERSION or digits[16] not in _VARIANT:
         return ClickRef(problem=BAD)

@@ -5,13 +5,11 @@ and every parameter that came is in `lines` with what was made of it.
 """
 
 import hashlib
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -21,13 +19,21 @@ from core.domain import amounts, click_ref
 from core.domain.amounts import BadAmount, in_digits, parse_amount
 from core.domain.conversions import APPROVED, REFUNDED, STATUSES
 from core.domain.currencies import DECIMALS
+from core.domain.parameters import (
+    BROKEN_BODY,
+    BROKEN_ENCODING,
+    CONTROL_CHARACTERS,
+    CUT,
+    MOST_PARAMETERS,
+    Parameter,
+    parameters_of,
+)
 from core.domain.sources import FIELDS, SourceSettings, as_sent_by_us
 
 IGNORE, REBILL = "ignore", "rebill"
 """What a source's word for a status may also be read as: do not take it; one more payment, approved."""
 
 BAD_AMOUNT, UNKNOWN_CURRENCY, UNKNOWN_STATUS = "bad_amount", "unknown_currency", "unknown_status"
-BROKEN_ENCODING, BROKEN_BODY, TOO_MANY = "broken_encoding", "broken_body", "too_many_parameters"
 
 UNREADABLE = (BAD_AMOUNT, UNKNOWN_CURRENCY, UNKNOWN_STATUS, BROKEN_ENCODING, BROKEN_BODY)
 """Problems with which a postback becomes no conversion; the others (of the click id, too many parameters) alone do not
@@ -36,8 +42,8 @@ keep it from being one."""
 NOTES = (
     "default",
     "repeated",
-    "cut",
-    "control_characters",
+    CUT,
+    CONTROL_CHARACTERS,
     BROKEN_ENCODING,
     click_ref.MACRO,
     click_ref.PREFIXED,
@@ -51,10 +57,6 @@ long, cut; control characters were replaced; its bytes are no UTF-8 and were rep
 nothing; a prefix before the click id was left out; could also be read otherwise; rounded to six decimals; a negative
 amount of a refund, taken as its size; no time that can be, so that the time of receipt counts."""
 
-MOST_PARAMETERS = 200
-LONGEST_VALUE = 2048
-_MOST_LEAVES = 5000
-_DEEPEST = 32
 _SHOWN = 300
 _MOST_FIELDS = 50
 _LONGEST = {"transaction_id": 200, "event": 64, "customer_id": 200, "coupon": 100, "status": 64, "time": 64}
@@ -62,7 +64,6 @@ _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _FIRST_ID_MS = int(datetime(2024, 1, 1, tzinfo=UTC).timestamp() * 1000)
 _AHEAD = timedelta(days=1)
 _SELECTOR = re.compile(r"(?P<list>.*?)\[(?P<key>[^\[\]=]+)=(?P<value>[^\[\]]*)\](?P<rest>.*)")
-_CONTROL = dict.fromkeys((*range(32), 127), "�")
 
 
 class Line(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -120,7 +121,8 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
 
 def read(event: PostbackEvent, settings: SourceSettings, *, now: datetime) -> Reading:
     """Read a postback by its source's settings. Never raises, whatever came. `now` bounds the times that can be."""
-    parameters, problems = _parameters(event)
+    parameters, found = parameters_of(event)
+    problems = [Problem(code, value=_shown(value)) for code, value in found]
     settings = as_sent_by_us(settings, event.kind)
     return _Reader(parameters, problems, settings, received_at(event, now=now), now).reading()
 
@@ -149,105 +151,12 @@ def received_at(event: PostbackEvent, *, now: datetime) -> datetime:
     return event.at if _FIRST_ID_MS <= ms <= (now + _AHEAD).timestamp() * 1000 else now
 
 
-class _Parameter(msgspec.Struct, frozen=True):
-    name: str
-    value: str
-    note: str = ""
-    is_flat: bool = True
-
-
-def _parameters(event: PostbackEvent) -> tuple[list[_Parameter], list[Problem]]:
-    """Everything that was sent: query, body, headers."""
-    problems: list[Problem] = []
-    found = list(_of_form(event.query.encode("utf-8", "replace")))
-    kind = event.content_type.partition(";")[0].strip().lower()
-    body = event.body.strip()
-    if body:
-        if kind.endswith("json") or body[:1] in (b"{", b"["):
-            found += _of_json(body, problems)
-        elif kind in ("", "application/x-www-form-urlencoded") or (b"=" in body and kind == "text/plain"):
-            found += _of_form(body)
-        else:
-            problems.append(Problem("unknown_body", value=_shown(kind)))
-    flat = [parameter for parameter in found if parameter.is_flat]
-    if len(flat) > MOST_PARAMETERS:
-        problems.append(Problem(TOO_MANY, value=str(MOST_PARAMETERS)))
-        found = flat[:MOST_PARAMETERS] + [parameter for parameter in found if not parameter.is_flat]
-    found += [
-        _Parameter(f"header:{name.lower()}", *_clean(value), is_flat=False) for name, value in event.headers
-    ]
-    return found, problems
-
-
-def _of_form(data: bytes) -> Iterator[_Parameter]:
-    for pair in data.split(b"&", 2 * MOST_PARAMETERS)[: 2 * MOST_PARAMETERS]:
-        if pair:
-            name, _, value = pair.partition(b"=")
-            yield _Parameter(_decoded(name)[0], *_decoded(value))
-
-
-def _decoded(data: bytes) -> tuple[str, str]:
-    """A percent-encoded text, and a note."""
-    raw = unquote_to_bytes(data.replace(b"+", b" "))
-    try:
-        return _clean(raw.decode("utf-8"))
-    except UnicodeDecodeError:
-        return _clean(raw.decode("utf-8", "replace"))[0], BROKEN_ENCODING
-
-
-def _clean(text: str) -> tuple[str, str]:
-    """A text that any table can hold, and a note."""
-    note = ""
-    if len(text) > LONGEST_VALUE:
-        text, note = text[:LONGEST_VALUE], "cut"
-    if text.isprintable():
-        return text, note
-    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").strip()
-    clean = text.translate(_CONTROL)
-    return clean, note if clean == text else "control_characters"
-
-
-def _of_json(body: bytes, problems: list[Problem]) -> list[_Parameter]:
-    """The leaves of a JSON document, each by its path; numbers stay as they were written."""
-    broken = False
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text, broken = body.decode("utf-8", "replace"), True
-    try:
-        document = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
-    except (ValueError, RecursionError):
-        problems.append(Problem(BROKEN_BODY, value=_shown(_clean(text)[0])))
-        return []
-    note = BROKEN_ENCODING if broken else ""
-    found: list[_Parameter] = []
-    for path, value in _leaves(document, "", _DEEPEST):
-        if len(found) == _MOST_LEAVES:
-            problems.append(Problem(TOO_MANY, value=str(_MOST_LEAVES)))
-            break
-        clean, seen = _clean(value)
-        found.append(_Parameter(_clean(path)[0], clean, note or seen, is_flat=False))
-    return found
-
-
-def _leaves(node: Any, path: str, deepest: int) -> Iterator[tuple[str, str]]:
-    if isinstance(node, dict | list):
-        if deepest:
-            children = node.items() if isinstance(node, dict) else enumerate(node)
-            for key, child in children:
-                yield from _leaves(child, f"{path}.{key}" if path else str(key), deepest - 1)
-    elif isinstance(node, bool):
-        yield path, "true" if node else "false"
-    else:
-        yield path, "" if node is None else str(node)
-
-
 class _Reader:
     """One postback: which parameter is what, then what each says."""
 
     def __init__(
         self,
-        parameters: Sequence[_Parameter],
+        parameters: Sequence[Parameter],
         problems: Iterable[Problem],
         settings: SourceSettings,
         received: datetime,
@@ -423,8 +332,8 @@ class _Reader:
         longest = _LONGEST[field]
         if len(text) > longest:  # two that differ only behind the end must not become one
             digest = hashlib.sha256(text.encode()).hexdigest()[:16]
-            text, note = f"{text[: longest - 17]}~{digest}", "cut"
-        if field == "transaction_id" and parameter.note in (BROKEN_ENCODING, "control_characters", "cut"):
+            text, note = f"{text[: longest - 17]}~{digest}", CUT
+        if field == "transaction_id" and parameter.note in (BROKEN_ENCODING, CONTROL_CHARACTERS, CUT):
             self._wrong(BROKEN_ENCODING, field, text)  # nobody could tell it from another one
         self._say(field, place, text, note)
         return text
