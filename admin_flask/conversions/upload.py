@@ -83,7 +83,7 @@ def uploaded(lot: UUID) -> Response:
     """What became of the rows of an upload; asks again until all are judged. For HTMX its block `progress`."""
     if lot_of(lot) is None:
         abort(404)
-    sent = request.args.get("rows", 0, type=int)
+    sent, source = request.args.get("rows", 0, type=int), request.args.get("source", type=int)
     by_verdict = service.follow_upload(db.session(), lot=lot)
     arrived = sum(by_verdict.values())
     judged = arrived - by_verdict.get(NEW, 0)
@@ -93,13 +93,17 @@ def uploaded(lot: UUID) -> Response:
         (
             words.postback_verdict(verdict),
             by_verdict[verdict],
-            page_url("postbacks.index", "postbacks.view", tab=verdict),
+            page_url("postbacks.index", "postbacks.view", tab=verdict, source=source, span="7d"),
             verdict == WAITING,
         )
         for verdict in VERDICTS
         if by_verdict.get(verdict)
     ]
-    poll = url_for("conversions.uploaded", lot=lot, rows=sent, seen=judged) if judged < sent else ""
+    poll = (
+        url_for("conversions.uploaded", lot=lot, rows=sent, source=source, seen=judged)
+        if judged < sent
+        else ""
+    )
     return page_or_block(
         "conversions/uploaded.html",
         "progress",
@@ -121,7 +125,7 @@ def _send(form: UploadForm, checked: service.Checked, lot: UUID) -> Response:
             tone="bad",
         )
         return _page(form, checked, status=503)
-    return hx_redirect(url_for("conversions.uploaded", lot=lot, rows=count))
+    return hx_redirect(url_for("conversions.uploaded", lot=lot, rows=count, source=checked.source.id))
 
 
 def _page(form: UploadForm, checked: service.Checked | None = None, *, status: int = 200) -> Response:

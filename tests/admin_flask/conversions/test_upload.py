@@ -84,7 +84,7 @@ def test_it_sends_the_rows_that_can_be_read_once(
     }
     checked = hidden(browser.post("/conversions/upload", fields).text)
     sent = browser.post("/conversions/upload", {**fields, **checked, "do": "send"})
-    assert sent.status_code == 303 and sent.location.endswith("rows=2")
+    assert sent.status_code == 303 and f"rows=2&source={source.id}" in sent.location
     as_browsers_do = fields["text"].replace("\n", "\r\n")
     again = browser.post("/conversions/upload", {**fields, **checked, "text": as_browsers_do, "do": "send"})
     assert again.location == sent.location
