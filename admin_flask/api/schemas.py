@@ -255,7 +255,7 @@ class MoneyOut(Schema):
 
 class SummaryOut(Schema):
     """`clicks` are people's, `bots` all others; together they are every redirect to a destination. `others` are all
-    other answers, also those of a fallback."""
+    other answers, also those of a fallback. Of the `conversions`, `unrated` ones are not in the `revenue`."""
 
     link_id = fields.Integer(allow_none=True)
     from_ = fields.String(data_key="from", attribute="from")
@@ -265,6 +265,7 @@ class SummaryOut(Schema):
     bots = fields.Integer()
     others = fields.Integer()
     conversions = fields.Integer()
+    unrated = fields.Integer()
     revenue = fields.Nested(MoneyOut)
 
 

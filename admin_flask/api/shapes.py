@@ -68,6 +68,7 @@ def summary_json(counts: Summary, sums: ConversionSums) -> dict[str, Any]:
         "bots": counts.bots,
         "others": counts.others,
         "conversions": sums.conversions,
+        "unrated": sums.unrated,
         "revenue": money_json(sums.revenue, held().settings.report_currency),
     }
 

@@ -20,6 +20,8 @@ from core.services.conversions import Told
 
 Step = dict[str, Any]
 _MONEY = ("revenue", "payout", "cost")
+_UNSAID = ("clicked_at", "rate", "report_revenue", "report_payout", "report_cost")
+"""What follows from other columns."""
 
 
 def steps_of(told: Told) -> list[Step]:
@@ -108,7 +110,7 @@ def _after(it: Conversion) -> str:
 
 
 def _version(row: ConversionHistory, told: Told, *, is_now: bool) -> Step:
-    said = [_change(name, pair, told.conversion.currency) for name, pair in row.changed.items()]
+    said = [_change(name, pair, told) for name, pair in row.changed.items() if name not in _UNSAID]
     changes: Markup | str = Markup("<br>").join(said)
     who = _who(row, told.names)
     parts: list[Markup | str] = [changes] if changes else []
@@ -145,7 +147,7 @@ def _deed(row: ConversionHistory) -> str:
     }.get(row.action, row.action)
 
 
-def _change(name: str, pair: Any, currency: str) -> Markup:
+def _change(name: str, pair: Any, told: Told) -> Markup:
     """ "Status: pending → approved"; "Amount: R$10.00" where there was nothing before."""
     before, after = pair if isinstance(pair, list) and len(pair) == 2 else (None, pair)
     label = {
@@ -158,24 +160,25 @@ def _change(name: str, pair: Any, currency: str) -> Markup:
         "click_id": gettext("Click"),
         "attributed_by": gettext("Credited by"),
         "is_late": gettext("Too late"),
-        "rate": gettext("Exchange rate"),
         "rule": gettext("Rule"),
         "variant": gettext("Variant"),
         "customer_id": gettext("Customer"),
         "coupon": gettext("Coupon"),
     }.get(name, name)
-    values = [_value(name, value, currency) for value in (before, after) if value not in (None, "")]
+    values = [_value(name, value, told) for value in (before, after) if value not in (None, "")]
     return Markup("{}: {}").format(label, " → ".join(values) or "–")
 
 
-def _value(name: str, value: Any, currency: str) -> str:
+def _value(name: str, value: Any, told: Told) -> str:
     if name == "status":
         return words.conversion_status(str(value)).lower()
     if name == "attributed_by":
         return words.attributed_by(str(value)).lower()
+    if name == "link_id" and value in told.links:
+        return title_of(told.links[value])
     if name in _MONEY:
         try:
-            return money(Decimal(str(value)), currency)
+            return money(Decimal(str(value)), told.conversion.currency)
         except InvalidOperation:
             return str(value)
     return str(value)

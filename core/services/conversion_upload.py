@@ -70,7 +70,9 @@ def check_upload(session: Session, *, source_id: int, text: str, lot: uuid.UUID,
     for number, row in enumerate(parse_upload(text)):
         reading = read(_event(source, row, row_id(lot, number)), settings, now=now)
         rows.append(CheckedRow(row, reading, _problem(row, reading)))
-    said = "\n".join([str(source_id), *(it.row.query for it in rows)])  # browsers end lines in ways of their own
+    said = "\n".join(
+        [str(source_id), *(it.row.query for it in rows)]
+    )  # browsers end lines in ways of their own
     return Checked(source, rows, sha256(said.encode("utf-8", "replace")).hexdigest()[:32])
 
 

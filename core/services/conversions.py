@@ -54,7 +54,8 @@ class StaleConversion(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What made, changed and followed a conversion. `names` are those of the actors in its history."""
+    """What made, changed and followed a conversion. `names` are those of the actors in its history, `links` those that
+    its history names."""
 
     conversion: Conversion
     source: ConversionSource
@@ -63,6 +64,7 @@ class Told:
     variant: str
     history: Sequence[ConversionHistory]
     names: Mapping[str, str]
+    links: Mapping[int, Link]
     postbacks: Sequence[Postback]
     deliveries: Sequence[tuple[WebhookDelivery, str]]
 
@@ -79,17 +81,18 @@ def tell_conversion(session: Session, *, conversion_id: int) -> Told:
     """A conversion with everything that belongs to it. Raises ConversionNotFound."""
     row = get_conversion(session, conversion_id=conversion_id)
     history = history_of(session, conversion_id=conversion_id)
-    link = session.scalars(select(Link).where(Link.id == row.link_id).options(*loaded())).one_or_none()
+    links = _links_in(session, row, history)
     rules = names_of_targets(session, kind="rule", ids=[row.rule] if row.rule else [])
     variants = names_of_targets(session, kind="variant", ids=[row.variant] if row.variant else [])
     return Told(
         conversion=row,
         source=row.source,
-        link=link,
+        link=links.get(row.link_id or 0),
         rule=rules.get(row.rule, ""),
         variant=variants.get(row.variant, ""),
         history=history,
         names=names_in(session, history),
+        links=links,
         postbacks=session.scalars(
             select(Postback)
             .where(Postback.conversion_id == conversion_id)
@@ -184,6 +187,15 @@ def set_status(
     enqueue(session.connection(), [(row.id, row.version)], now=now)
     session.commit()
     return row
+
+
+def _links_in(session: Session, row: Conversion, history: Sequence[ConversionHistory]) -> dict[int, Link]:
+    """The links that a conversion was ever credited to."""
+    ids = {row.link_id, *(number for version in history for number in version.changed.get("link_id") or ())}
+    found = session.scalars(
+        select(Link).where(Link.id.in_([one for one in ids if isinstance(one, int)])).options(*loaded())
+    )
+    return {link.id: link for link in found}
 
 
 def _stale(session: Session, row: Conversion) -> StaleConversion:

@@ -237,6 +237,7 @@ def test_reports_sum_up_what_counts(call_as: CallAs, db: Session, link: Link) ->
     api = call_as("viewer")
     of_link = api.get("/reports/summary", link_id=link.id).get_json()
     assert (of_link["conversions"], of_link["revenue"]) == (3, {"amount": "110.00", "currency": "USD"})
+    assert of_link["unrated"] == 1
     of_all = api.get("/reports/summary").get_json()
     assert (of_all["conversions"], of_all["revenue"]["amount"]) == (4, "113.00")
 

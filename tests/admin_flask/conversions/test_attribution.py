@@ -100,7 +100,8 @@ def test_it_applies_what_was_shown(
     assert version.changed["link_id"][1] == first.id
     part = browser.get(answer.location, htmx=True).text
     assert "Nothing is left to change." in part and "hx-get" not in part
-    assert "Credited anew" in browser.get(f"/conversions/{later.id}").text
+    words = plain(browser.get(f"/conversions/{later.id}").text)
+    assert "Credited anew" in words and "Link: Last link → First link" in words
     assert db.scalars(select(AuditLog).where(AuditLog.action == "conversions.reattribute")).one()
     apply(db, engine, settings, valkey)
     assert later.version == 2
