@@ -178,7 +178,7 @@ def _value(name: str, value: Any, told: Told) -> str:
         return title_of(told.links[value])
     if name in _MONEY:
         try:
-            return money(Decimal(str(value)), told.conversion.currency)
+            return money(Decimal(str(value)), "")  # its currency may have been another one
         except InvalidOperation:
             return str(value)
     return str(value)
