@@ -69,6 +69,20 @@ SPOOLED = Gauge("rastro_spooled", "Clicks that wait on disk")
 CAP_OVERSHOOT = Counter("rastro_cap_overshoot", "People led beyond a click cap while Redis was away")
 REPLAYED = Counter("rastro_replayed", "Spooled clicks that reached Redis")
 STRANDED = Counter("rastro_stranded", "Clicks still on disk when the tracker stopped")
+POSTBACKS = Tallies("rastro_postbacks", "Postbacks, by where they were kept", "kept")
+POSTBACKS_TAKEN = Tallies("rastro_postbacks_taken", "Postbacks taken, by how they came", "kind")
+POSTBACKS_REFUSED = Tallies("rastro_postbacks_refused", "Postbacks refused at the door, by reason", "reason")
+POSTBACKS_IGNORED = Tallies(
+    "rastro_postbacks_ignored", "Looks at postback addresses that count for nothing", "reason"
+)
+POSTBACK_SECONDS = Histogram(
+    "rastro_postback_seconds",
+    "Time from the end of a postback's head to the writing of its answer",
+    bounds=SECONDS,
+)
+POSTBACKS_SPOOLED = Gauge("rastro_postbacks_spooled", "Postbacks that wait on disk")
+POSTBACKS_REPLAYED = Counter("rastro_postbacks_replayed", "Spooled postbacks that reached Redis")
+POSTBACKS_STRANDED = Counter("rastro_postbacks_stranded", "Postbacks still on disk when the tracker stopped")
 REPORT_READS = Counter("rastro_report_reads", "Reports read, by the server that was asked", ["server"])
 REPLICA_LAG = Gauge("rastro_replica_lag_seconds", "How far the read replica was behind when it was looked at")
 CLOCK_BACK = Counter("rastro_clock_back", "Times the clock jumped back")
@@ -79,6 +93,7 @@ _NAMED_QUERY = re.compile(
     r"""(query(?:_string)?['"]?\s*[=:]\s*b?)(['"])(?:\\.|(?!\2).)*(?:\2|\Z)""", re.IGNORECASE | re.DOTALL
 )
 _PAIR = re.compile(r"(?<=[\w\]%])=[^\s;,'\"()=][^\s;,'\"()]*")
+_TOKEN = re.compile(r"\bpb_[a-z2-7]{4,}")
 _AT = re.compile(r"[^\s'\"<>()\[\]{},;]+@[^\s'\"<>()\[\]{},;]+")
 _V4 = r"\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)"
 _ADDRESS = re.compile(
@@ -172,7 +187,8 @@ def masked(address: str) -> str:
 
 
 def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Take out of a log event what must not be kept: query strings, secrets, full addresses of visitors.
+    """Take out of a log event what must not be kept: query strings, secrets, tokens of postbacks, full addresses of
+    visitors.
 
     Our own events name what they hold. Texts that are not ours, such as tracebacks and what libraries say, may quote
     anything: there whatever looks like a query or an address goes.
@@ -183,7 +199,7 @@ def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mut
         event["ip"] = masked(event["ip"])
     for name in ("url", "path"):
         if isinstance(event.get(name), str):
-            event[name] = event[name].partition("?")[0]
+            event[name] = _TOKEN.sub("pb_…", event[name].partition("?")[0])
     for name in ("error", "reason"):
         if isinstance(event.get(name), str):
             event[name] = _without_queries(event[name])
@@ -203,7 +219,7 @@ def without_private(text: str) -> str:
 
 
 def _without_queries(text: str) -> str:
-    return _AFTER_QUESTION_MARK.sub("?…", _NAMED_QUERY.sub(r"\1\2…\2", text))
+    return _TOKEN.sub("pb_…", _AFTER_QUESTION_MARK.sub("?…", _NAMED_QUERY.sub(r"\1\2…\2", text)))
 
 
 def _without_addresses(text: str) -> str:

@@ -74,7 +74,10 @@ def watch(context: Context, now: datetime) -> str:
     settings = context.settings
     with Session(context.engine, expire_on_commit=False) as session:
         found = books.read_books(session, context.redis, now=now, hours=books.DAYS * 24)
-        matters = alerts.look_around(session, context.redis, books=found, now=now)
+        postbacks = postback_books.read_postback_books(
+            session, context.redis, now=now, hours=books.DAYS * 24
+        ).books
+        matters = alerts.look_around(session, context.redis, books=found, postbacks=postbacks, now=now)
         raised, cleared = alerts.update_alerts(session, matters, now=now)
         told = alerts.tell_alerts(
             session,
