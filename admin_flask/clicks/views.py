@@ -9,6 +9,7 @@ from admin_flask import words
 from admin_flask.access import needs
 from admin_flask.clicks.trail import facts_of, missing_words, naming_steps, steps_of, verdict_of
 from admin_flask.held import db, held, moment, read_report
+from admin_flask.link_names import titles_of
 from admin_flask.nav import page_url
 from core.db.reports import recent_clicks
 from core.services.click_trail import read_click_id, trail_of
@@ -26,6 +27,7 @@ def index() -> Response:
     found = read_click_id(pasted) if pasted else None
     if found:
         return make_response(redirect(url_for("clicks.show", click_id=found), 303))
+    clicks = read_report(recent_clicks, link_id=None, limit=LAST)
     text = render_template(
         "clicks/index.html",
         pasted=pasted,
@@ -34,7 +36,8 @@ def index() -> Response:
         )
         if pasted
         else "",
-        clicks=read_report(recent_clicks, link_id=None, limit=LAST),
+        clicks=clicks,
+        titles=titles_of({click.link_id for click in clicks}),
         words=words,
     )
     return make_response(text, 422 if pasted else 200)

@@ -8,8 +8,6 @@ from zoneinfo import ZoneInfo
 
 from flask import Response, abort, request, url_for
 from flask_babel import gettext
-from sqlalchemy import select
-from sqlalchemy.orm import selectinload
 from werkzeug.datastructures import MultiDict
 
 from admin_flask import words
@@ -17,9 +15,8 @@ from admin_flask.access import acting, needs, zone
 from admin_flask.conversions.blueprint import blueprint
 from admin_flask.held import db, held, moment
 from admin_flask.htmx import hx_redirect, page_or_block
-from admin_flask.link_names import title_of
+from admin_flask.link_names import titles_of
 from admin_flask.toasts import say
-from core.db.models import Link
 from core.domain.periods import midnight
 from core.domain.sources import COUPON, CUSTOMER, FIRST, LAST, MODELS
 from core.services import attribution_runs as service
@@ -146,9 +143,7 @@ def _ways() -> dict[str, str]:
 
 def _titles(found: service.Comparison | None) -> dict[int | None, str]:
     """What the links of a comparison are called."""
+    ids = {one for flow in found.flows for one in (flow.before, flow.after) if one} if found else ()
     titles: dict[int | None, str] = {None: gettext("no link")}
-    if found is None:
-        return titles
-    ids = {one for flow in found.flows for one in (flow.before, flow.after) if one}
-    links = db.session().scalars(select(Link).where(Link.id.in_(ids)).options(selectinload(Link.domain)))
-    return titles | dict.fromkeys(ids, "?") | {link.id: title_of(link) for link in links}
+    titles.update(titles_of(ids))
+    return titles

@@ -170,7 +170,7 @@ def test_it_lists_the_last_clicks(sit_down: Sit, db: Session, make_link: MakeLin
     page = sit_down("marketer").get("/clicks").text
     first, second = ids(db)
     assert page.index(str(second)) < page.index(str(first))
-    assert "Kept a robot, by its own name" in plain(page)
+    assert "12:00 loja.example/ofertas Kept a robot, by its own name" in plain(page)
 
 
 def test_links_lead_to_their_clicks(sit_down: Sit, db: Session, make_link: MakeLink, click: Click) -> None:
