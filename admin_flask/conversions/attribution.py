@@ -145,5 +145,6 @@ def _titles(found: service.Comparison | None) -> dict[int | None, str]:
     """What the links of a comparison are called."""
     ids = {one for flow in found.flows for one in (flow.before, flow.after) if one} if found else ()
     titles: dict[int | None, str] = {None: gettext("no link")}
-    titles.update(titles_of(ids))
+    for link_id, title in titles_of(ids).items():
+        titles[link_id] = title
     return titles
