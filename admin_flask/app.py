@@ -12,6 +12,8 @@ from admin_flask.account.views import blueprint as account
 from admin_flask.addresses import STATIC, TEMPLATES
 from admin_flask.api.views import register_api
 from admin_flask.auth.views import blueprint as auth
+from admin_flask.clicks.views import blueprint as clicks
+from admin_flask.conversions.views import blueprint as conversions
 from admin_flask.freshness.views import blueprint as freshness
 from admin_flask.health.views import blueprint as health
 from admin_flask.held import Held, in_thread
@@ -26,7 +28,20 @@ from core.config import Settings
 from core.services.mail import Sender, make_mailer
 from core.services.redis_client import make_redis
 
-BLUEPRINTS = (health, auth, account, freshness, links, postbacks, queues, settings_pages, sources, sending)
+BLUEPRINTS = (
+    health,
+    auth,
+    account,
+    freshness,
+    links,
+    clicks,
+    conversions,
+    postbacks,
+    queues,
+    settings_pages,
+    sources,
+    sending,
+)
 YEAR_S = 365 * 24 * 3600
 LARGEST_FORM = 512 * 1024
 

@@ -42,13 +42,26 @@ def percent(share: float | None, decimals: int = 1) -> str:
     return format_percent(share, pattern, locale=_locale()).replace("-", MINUS)
 
 
-def money(amount: Decimal | None, currency: str) -> str:
-    """An amount with its currency: "R$2,199.00"; the number alone where no currency is known, a dash without either."""
+def money(amount: Decimal | None, currency: str, *, headline: bool = False) -> str:
+    """An amount with its currency: "R$2,199.00"; the number alone where no currency is known, a dash without either. A
+    `headline` from 10,000 up has no cents."""
     if amount is None:
         return NONE
     if not currency:
         return format_decimal(amount, "#,##0.00###", locale=_locale()).replace("-", MINUS)
-    return format_currency(amount, currency, locale=_locale()).replace("-", MINUS)
+    if headline and abs(amount) >= 10_000:
+        pattern = _locale().currency_formats["standard"].pattern.replace(".00", "")
+        text = format_currency(amount, currency, pattern, locale=_locale(), currency_digits=False)
+    else:
+        text = format_currency(amount, currency, locale=_locale())
+    return text.replace("-", MINUS)
+
+
+def rate(value: Decimal | None) -> str:
+    """An exchange rate with all its decimals: 0.1834."""
+    if value is None:
+        return NONE
+    return format_decimal(value.normalize(), "#,##0.############", locale=_locale())
 
 
 def change(now: float | None, before: float | None) -> str:
@@ -188,6 +201,7 @@ _FILTERS = (
     number,
     percent,
     money,
+    rate,
     change,
     axis,
     ago,

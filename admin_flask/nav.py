@@ -59,6 +59,7 @@ GROUPS = (
     Group(
         lazy_gettext("Find out why"),
         (
+            Page("clicks.index", lazy_gettext("Clicks"), "pointer", "clicks.view"),
             Page("conversions.index", lazy_gettext("Conversions"), "receipt-2", "conversions.view"),
             Page(
                 "postbacks.index",
@@ -120,6 +121,6 @@ def role_text(role: str) -> str:
     return {
         "admin": gettext("Everything, with people, keys and domains."),
         "marketer": gettext("Makes and changes links, and sees every report."),
-        "support": gettext("Sees links, reports and single clicks; changes nothing."),
+        "support": gettext("Sees links, reports and single clicks; looks after postbacks and conversions."),
         "viewer": gettext("Sees links and reports; changes nothing."),
     }.get(role, "")

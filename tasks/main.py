@@ -14,6 +14,7 @@ from core.observe import logger, serve_metrics, setup_logging
 from core.services.queues.samples import take_sample
 from core.services.redis_client import make_redis
 from tasks import (  # noqa: F401 (they register their tasks)
+    attribution,
     clicks,
     metrics,
     postback_replays,

@@ -27,7 +27,9 @@ class _Parser(FlaskParser):
 blueprint = Blueprint("api", __name__, url_prefix="/api/v1")
 blueprint.ARGUMENTS_PARSER = _Parser()
 
-ID, DOMAIN_ID = (f"<int(max=9223372036854775807):{name}>" for name in ("link_id", "domain_id"))
+ID, DOMAIN_ID, CONVERSION_ID = (
+    f"<int(max=9223372036854775807):{name}>" for name in ("link_id", "domain_id", "conversion_id")
+)
 """An id in an address: a larger number is no id, and so a 404."""
 
 _View = TypeVar("_View", bound=Callable[..., object])

@@ -27,15 +27,16 @@ from core.services.links import get_link
 @serve("/reports/summary", "reports.view", query=RangeQuery, gives=SummaryOut)
 def summary(query: dict[str, Any]) -> dict[str, Any]:
     """The figures of one link, or of all together."""
-    link_id, (period, zone) = _link_id(query), _range(query)
+    link_id, (period, zone) = _link_id(query), range_of(query)
     counts = read_report(reports.summary, link_id=link_id, start=period.start, end=period.end)
-    return {**_head(link_id, period, zone), **summary_json(counts)}
+    sums = read_report(reports.conversions, link_id=link_id, start=period.start, end=period.end)
+    return {**_head(link_id, period, zone), **summary_json(counts, sums)}
 
 
 @serve("/reports/timeseries", "reports.view", query=SeriesQuery, gives=SeriesOut)
 def timeseries(query: dict[str, Any]) -> dict[str, Any]:
     """Counts per hour, day, week or month of `tz`, empty buckets present."""
-    link_id, (period, zone) = _link_id(query), _range(query)
+    link_id, (period, zone) = _link_id(query), range_of(query)
     points = read_report(
         reports.timeseries,
         link_id=link_id,
@@ -55,7 +56,7 @@ def timeseries(query: dict[str, Any]) -> dict[str, Any]:
 @serve("/reports/breakdown", "reports.view", query=BreakdownQuery, gives=BreakdownOut)
 def breakdown(query: dict[str, Any]) -> dict[str, Any]:
     """Counts per value of a dimension, over the whole days of the organisation's zone that the range touches."""
-    link_id, (period, _) = _link_id(query), _range(query)
+    link_id, (period, _) = _link_id(query), range_of(query)
     first, last = period.days(held().settings.tz_default)
     found = read_report(
         reports.breakdown,
@@ -95,7 +96,7 @@ def _names(kind: str, found: Breakdown) -> dict[str, str] | None:
     return {str(each): name for each, name in names_of(db.session(), kind=kind, ids=ids).items()}
 
 
-def _range(query: dict[str, Any]) -> tuple[Period, ZoneInfo]:
+def range_of(query: dict[str, Any]) -> tuple[Period, ZoneInfo]:
     zone = _zone(query["tz"])
     return parse_period(query["from_text"], query["to_text"], now=moment(), zone=zone), zone
 

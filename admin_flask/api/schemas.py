@@ -36,7 +36,7 @@ class Number(fields.Integer):
             raise self.make_error("invalid", input=value) from error
 
 
-def _one_of(values: tuple[str, ...]) -> validate.OneOf:
+def one_of(values: tuple[str, ...]) -> validate.OneOf:
     return validate.OneOf(values, error=f"This must be one of {', '.join(filter(None, values))}.")
 
 
@@ -59,12 +59,12 @@ def _flag(about: str) -> fields.Boolean:
 class ConditionFields(Schema):
     """What a rule asks about a visit. `values` as docs/api.md says; one of them must fit (`is`), or none (`is_not`)."""
 
-    kind = fields.String(required=True, validate=_one_of(KINDS))
-    op = fields.String(load_default="is", validate=_one_of(("is", "is_not")))
+    kind = fields.String(required=True, validate=one_of(KINDS))
+    op = fields.String(load_default="is", validate=one_of(("is", "is_not")))
     values = fields.List(fields.String(), load_default=list)
     name = fields.String(metadata={"description": "of a query parameter; with kind query alone"})
     zone = fields.String(metadata={"description": "a time zone; with kinds date and time alone"})
-    weekdays = fields.List(fields.String(validate=_one_of(WEEKDAYS)))
+    weekdays = fields.List(fields.String(validate=one_of(WEEKDAYS)))
 
 
 class VariantFields(Schema):
@@ -136,7 +136,7 @@ class LinkChanges(LinkFields):
     """The fields that are given are changed; with `version`, only while it is the link's."""
 
     url = fields.String()
-    state = fields.String(validate=_one_of(STATES))
+    state = fields.String(validate=one_of(STATES))
     version = Number()
 
 
@@ -144,13 +144,13 @@ class LinkQuery(Schema):
     """Which links, in which order, which page."""
 
     q = fields.String(load_default="")
-    state = fields.String(load_default="", validate=_one_of(("", *STATES, "deleted", "all")))
+    state = fields.String(load_default="", validate=one_of(("", *STATES, "deleted", "all")))
     domain = fields.String()
     campaign_id = Number(in_query=True)
     tag = fields.String(load_default="")
     owner_id = Number(in_query=True)
-    sort = fields.String(load_default="created", validate=_one_of(SORTS))
-    order = fields.String(load_default="desc", validate=_one_of(("asc", "desc")))
+    sort = fields.String(load_default="created", validate=one_of(SORTS))
+    order = fields.String(load_default="desc", validate=one_of(("asc", "desc")))
     page = Number(load_default=1, most=10_000_000, in_query=True)
     limit = Number(load_default=50, most=200, in_query=True)
 
@@ -174,13 +174,13 @@ class RangeQuery(Schema):
 class SeriesQuery(RangeQuery):
     """A range, and how it is cut."""
 
-    interval = fields.String(load_default="day", validate=_one_of(INTERVALS))
+    interval = fields.String(load_default="day", validate=one_of(INTERVALS))
 
 
 class BreakdownQuery(RangeQuery):
     """A range, and by what it is told apart."""
 
-    by = fields.String(required=True, validate=_one_of(DIMENSIONS))
+    by = fields.String(required=True, validate=one_of(DIMENSIONS))
     limit = Number(load_default=10, most=100, in_query=True)
 
 
@@ -255,7 +255,7 @@ class MoneyOut(Schema):
 
 class SummaryOut(Schema):
     """`clicks` are people's, `bots` all others; together they are every redirect to a destination. `others` are all
-    other answers, also those of a fallback."""
+    other answers, also those of a fallback. Of the `conversions`, `unrated` ones are not in the `revenue`."""
 
     link_id = fields.Integer(allow_none=True)
     from_ = fields.String(data_key="from", attribute="from")
@@ -265,6 +265,7 @@ class SummaryOut(Schema):
     bots = fields.Integer()
     others = fields.Integer()
     conversions = fields.Integer()
+    unrated = fields.Integer()
     revenue = fields.Nested(MoneyOut)
 
 

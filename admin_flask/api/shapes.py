@@ -2,20 +2,18 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from admin_flask.held import held
 from core.db.models import Link
-from core.db.reports import Breakdown, ClickRow, Point, Summary
+from core.db.reports import Breakdown, ClickRow, ConversionSums, Point, Summary
 from core.domain.destination import unknown_macros
 from core.services.domains import DomainRow
 from core.services.link_rules import rules_json, split_json
 from core.services.link_settings import settings_of
 from core.services.links import short_url
-
-REPORTING_CURRENCY = "USD"
-"""Amounts are given in this currency; before conversions are counted every amount is zero."""
 
 
 def link_json(link: Link) -> dict[str, Any]:
@@ -62,16 +60,24 @@ def domain_json(row: DomainRow) -> dict[str, Any]:
     }
 
 
-def summary_json(counts: Summary) -> dict[str, Any]:
-    """The figures of a range. Conversions are not counted yet, so they and their revenue are zero."""
+def summary_json(counts: Summary, sums: ConversionSums) -> dict[str, Any]:
+    """The figures of a range."""
     return {
         "clicks": counts.clicks,
         "uniques": counts.uniques,
         "bots": counts.bots,
         "others": counts.others,
-        "conversions": 0,
-        "revenue": {"amount": "0.00", "currency": REPORTING_CURRENCY},
+        "conversions": sums.conversions,
+        "unrated": sums.unrated,
+        "revenue": money_json(sums.revenue, held().settings.report_currency),
     }
+
+
+def money_json(amount: Decimal, currency: str) -> dict[str, str]:
+    """An amount with all its decimals, two at least."""
+    text = f"{amount.normalize():f}"
+    whole, _, decimals = text.partition(".")
+    return {"amount": f"{whole}.{decimals:0<2}", "currency": currency}
 
 
 def point_json(point: Point, zone: ZoneInfo) -> dict[str, Any]:

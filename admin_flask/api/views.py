@@ -5,7 +5,14 @@ from typing import Any
 from flask import Flask, Response, current_app, jsonify
 
 from admin_flask.access import open_to_all
-from admin_flask.api import link_views, postback_views, problems, queue_views, report_views  # noqa: F401 (views put themselves on the blueprint)
+from admin_flask.api import (  # noqa: F401 (views put themselves on the blueprint)
+    conversion_views,
+    link_views,
+    postback_views,
+    problems,
+    queue_views,
+    report_views,
+)
 from admin_flask.api.blueprint import DOMAIN_ID, blueprint, serve
 from admin_flask.api.guard import caller
 from admin_flask.api.problems import Problem

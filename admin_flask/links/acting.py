@@ -10,9 +10,9 @@ from admin_flask.access import acting, needs
 from admin_flask.addresses import came_from
 from admin_flask.held import db, held, moment
 from admin_flask.htmx import hx_redirect, is_htmx, page_or_block
+from admin_flask.link_names import title_of
 from admin_flask.links.blueprint import blueprint
 from admin_flask.links.rows import rows_of
-from admin_flask.links.shown import title_of
 from admin_flask.toasts import say
 from core.db.models import Link
 from core.services import links as service

@@ -6,11 +6,12 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
+from flask import url_for
 from flask_babel import get_locale, gettext
 
-from admin_flask.filters import change, country, day, number
-from admin_flask.links.words import counted_robots, device, value_name, why_kept
-from core.db.reports import Breakdown, ClickRow, Summary
+from admin_flask.filters import change, country, day, money, number, percent
+from admin_flask.words import counted_robots, device, value_name, why_kept
+from core.db.reports import Breakdown, ClickRow, ConversionSums, Summary
 
 ROWS = 8
 
@@ -39,6 +40,17 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
+class Sold:
+    """Conversions of the period: how many, how many of a hundred unique visitors, and their revenue."""
+
+    href: str
+    value: int
+    rate: str
+    revenue: str
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
 class CardRow:
     """A value of a breakdown; `share` is of the whole, `bar` of the largest row."""
 
@@ -64,6 +76,7 @@ class Card:
 class ClickShown:
     """A click of the list: when, what was said of it, and from where it came."""
 
+    href: str
     at: datetime
     at_words: str
     counted: bool
@@ -106,6 +119,19 @@ def figures_of(now: Summary, before: Summary, *, show: str, href: Callable[[str]
         )
         for name, label, note, value, was in every
     ]
+
+
+def sold_of(sums: ConversionSums, counts: Summary, *, href: str, currency: str) -> Sold | None:
+    """The conversions of a period; None where there are none."""
+    if not sums.conversions:
+        return None
+    note = gettext("Approved and pending ones, in time; the rate is of unique visitors")
+    if sums.unrated:
+        note += "; " + gettext(
+            "%(n)s without an exchange rate are not in the revenue", n=number(sums.unrated)
+        )
+    rate = percent(sums.conversions / counts.uniques) if counts.uniques else ""
+    return Sold(href, sums.conversions, rate, money(sums.revenue, currency, headline=True), note)
 
 
 def left_out(counts: Summary, robots: Breakdown) -> tuple[str, str, str]:
@@ -161,6 +187,7 @@ def _click(row: ClickRow, *, now: datetime, zone: ZoneInfo) -> ClickShown:
         verdict, why = gettext("Kept"), why_kept(row.reason)
     parts = (device(row.device), row.os, row.browser)
     return ClickShown(
+        href=url_for("clicks.show", click_id=row.id),
         at=row.at,
         at_words=clock if here.date() == now.astimezone(zone).date() else f"{day(row.at)}, {clock}",
         counted=row.counted,

@@ -9,13 +9,24 @@ from flask import Response, abort, make_response, request, url_for
 from flask_babel import get_locale, gettext
 
 from admin_flask.access import me, needs, polled, zone
-from admin_flask.held import db, moment, read_report
+from admin_flask.held import db, held, moment, read_report
 from admin_flask.htmx import page_or_block
 from admin_flask.links.blueprint import blueprint
 from admin_flask.links.line import line_of
-from admin_flask.links.parts import ROWS, Card, Choice, card_of, clicks_of, figures_of, left_out
+from admin_flask.links.parts import (
+    ROWS,
+    Card,
+    Choice,
+    Sold,
+    card_of,
+    clicks_of,
+    figures_of,
+    left_out,
+    sold_of,
+)
 from admin_flask.links.period import DATES, Asked, range_words, read_period
 from admin_flask.links.shown import show_link
+from admin_flask.nav import page_url
 from core.db import reports
 from core.db.models import Link
 from core.services import links as service
@@ -89,9 +100,24 @@ def _report(link: Link, asked: Asked) -> dict[str, Any]:
         "chart": line.chart,
         "key": line.key,
         "table": line.table,
+        "sold": _sold(link, asked, now),
         "left_out": left_out(now, _breakdown(link, asked, "bot_reason")),
         "cards": [_card(link, asked, *card) for card in _cards()],
     }
+
+
+def _sold(link: Link, asked: Asked, counts: reports.Summary) -> Sold | None:
+    """Conversions of the period, once there are any, for who may see them."""
+    href = page_url(
+        "conversions.index",
+        "conversions.view",
+        link=link.id,
+        **{"from": asked.first.isoformat(), "to": asked.last.isoformat()},
+    )
+    if href is None:
+        return None
+    sums = read_report(reports.conversions, link_id=link.id, start=asked.whole.start, end=asked.whole.end)
+    return sold_of(sums, counts, href=href, currency=held().settings.report_currency)
 
 
 def _card(link: Link, asked: Asked, name: str, title: str, kinds: dict[str, tuple[str, str]]) -> Card:
@@ -186,10 +212,13 @@ def _here(link: Link, view: str = "detail", **changes: str) -> str:
 
 def _mark(link: Link, asked: Asked) -> str:
     """Differs when something was stored that the report shows, and each minute, since time itself is drawn."""
-    counts = read_report(reports.summary, link_id=link.id, start=asked.whole.start, end=asked.whole.end)
+    counts, sums = (
+        read_report(report, link_id=link.id, start=asked.whole.start, end=asked.whole.end)
+        for report in (reports.summary, reports.conversions)
+    )
     newest = read_report(reports.recent_clicks, link_id=link.id, limit=1)
     minute = int(moment().timestamp() // 60) if newest else 0
-    text = f"{counts} {newest[0].id if newest else ''} {minute}"
+    text = f"{counts} {sums} {newest[0].id if newest else ''} {minute}"
     return f"{zlib.crc32(text.encode()):08x}"
 
 

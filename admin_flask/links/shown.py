@@ -9,11 +9,10 @@ from flask_babel import gettext
 
 from admin_flask.access import me
 from admin_flask.held import held, moment
+from admin_flask.link_names import plain_address, title_of
 from core.db.models import Link
 from core.services.link_settings import state_at
 from core.services.links import short_url
-
-LONGEST_SHOWN = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,18 +83,6 @@ def show_link(
         days=days,
         last_click=last_click,
     )
-
-
-def title_of(link: Link) -> str:
-    """The link's title; without one, where it leads."""
-    return link.title or plain_address(link.url).split("?", 1)[0]
-
-
-def plain_address(url: str) -> str:
-    """An address as people read it: without its scheme, a lone slash at the end, and what would not fit anyway."""
-    text = url.split("://", 1)[-1]
-    text = text[:-1] if text.endswith("/") and text.count("/") == 1 else text
-    return text if len(text) <= LONGEST_SHOWN else text[: LONGEST_SHOWN - 1] + "…"
 
 
 def _acts(link: Link) -> list[Act]:

@@ -8,6 +8,7 @@ from flask_babel import gettext
 
 from admin_flask.access import me, needs
 from admin_flask.addresses import url_with
+from admin_flask.chips import Chip, Menu, Option
 from admin_flask.held import db, moment
 from admin_flask.htmx import is_htmx, page_or_block
 from admin_flask.links import acting, editing, report  # noqa: F401 (their views add themselves)
@@ -57,31 +58,6 @@ class View:
     href: str
     count: int
     is_here: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """A filter that is on."""
-
-    label: str
-    value: str
-    without: str
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One choice of a filter that could be on."""
-
-    label: str
-    href: str
-
-
-@dataclass(frozen=True, slots=True)
-class Menu:
-    """A filter that could be on."""
-
-    label: str
-    options: list[Option]
 
 
 @blueprint.get("")

@@ -7,6 +7,7 @@ of a range. `link_id` None asks about all links together. Every statement is cut
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 from zoneinfo import ZoneInfo
@@ -43,6 +44,16 @@ class Summary:
             self.bots + other.bots,
             self.others + other.others,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class ConversionSums:
+    """Conversions that count (pending or approved, in time) and their revenue in the reporting currency; of `unrated`
+    ones no rate is known, so that their money is not in it."""
+
+    conversions: int
+    unrated: int
+    revenue: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +132,14 @@ def summary(session: Session, *, link_id: int | None, start: datetime, end: date
     _limit_time(session)
     counts = _per_bucket(session, link_id, Period(start, end), [start])
     return counts.get(0, Summary())
+
+
+def conversions(session: Session, *, link_id: int | None, start: datetime, end: datetime) -> ConversionSums:
+    """What was credited to a link, or to links at all, by the conversions' own time."""
+    _limit_time(session)
+    values = {"link_id": link_id or ALL_LINKS, "start": start, "end": end}
+    row = session.execute(query("report_conversions"), values).one()
+    return ConversionSums(row.conversions, row.unrated, row.revenue)
 
 
 def timeseries(

@@ -28,7 +28,7 @@ from core.domain.parameters import (
     Parameter,
     parameters_of,
 )
-from core.domain.sources import FIELDS, SourceSettings
+from core.domain.sources import FIELDS, SourceSettings, as_sent_by_us
 
 IGNORE, REBILL = "ignore", "rebill"
 """What a source's word for a status may also be read as: do not take it; one more payment, approved."""
@@ -123,6 +123,7 @@ def read(event: PostbackEvent, settings: SourceSettings, *, now: datetime) -> Re
     """Read a postback by its source's settings. Never raises, whatever came. `now` bounds the times that can be."""
     parameters, found = parameters_of(event)
     problems = [Problem(code, value=_shown(value)) for code, value in found]
+    settings = as_sent_by_us(settings, event.kind)
     return _Reader(parameters, problems, settings, received_at(event, now=now), now).reading()
 
 

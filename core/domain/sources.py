@@ -5,7 +5,8 @@ from typing import Any
 
 import msgspec
 
-from core.domain.conversions import APPROVED, UPDATE
+from core.contracts.postback_event import API, UPLOAD
+from core.domain.conversions import APPROVED, STATUSES, UPDATE
 
 FIELDS = (
     "click_id",
@@ -33,6 +34,16 @@ CLICK, CUSTOMER, COUPON = "click", "customer", "coupon"
 ATTRIBUTIONS = (CLICK, CUSTOMER, COUPON)
 LAST, FIRST = "last", "first"
 MODELS = (LAST, FIRST)
+
+
+OWN_NAMES = {
+    "click_id": ("click_id", "clickid"),
+    "transaction_id": ("transaction_id", "transaction", "order"),
+    **{name: (name,) for name in FIELDS if name not in ("click_id", "transaction_id")},
+}
+"""What each of FIELDS may be called in an upload, whatever its source calls it."""
+
+OWN_STATUSES = {name: name for name in (*STATUSES, "rebill", "ignore")}
 
 
 class SignatureSettings(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,6 +85,24 @@ class SourceSettings(msgspec.Struct, frozen=True, omit_defaults=True):
     attribution: tuple[str, ...] = (CLICK,)
     model: str = LAST
     campaigns: tuple[int, ...] = ()
+
+
+def as_sent_by_us(settings: SourceSettings, kind: str) -> SourceSettings:
+    """How what a person uploads or a program sends to the API is read: by the source's names and words, and by ours
+    where those say nothing. The API speaks ours alone, with amounts such as 1234.56."""
+    if kind == API:
+        return msgspec.structs.replace(
+            settings,
+            fields=OWN_NAMES,
+            statuses={**settings.statuses, **OWN_STATUSES},
+            amounts=POINT,
+        )
+    if kind == UPLOAD:
+        fields = {name: (*settings.fields.get(name, ()), *own) for name, own in OWN_NAMES.items()}
+        return msgspec.structs.replace(
+            settings, fields=fields, statuses={**OWN_STATUSES, **settings.statuses}
+        )
+    return settings
 
 
 def settings_of(stored: dict[str, Any]) -> SourceSettings:

@@ -50,6 +50,7 @@ def test_it_sums_up(api: Caller, db: Session, link: Link) -> None:
         "bots": 3,
         "others": 2,
         "conversions": 0,
+        "unrated": 0,
         "revenue": {"amount": "0.00", "currency": "USD"},
     }
     everything = api.get("/reports/summary", from_="2026-11-01", to="2026-12-01").get_json()
@@ -214,6 +215,8 @@ def test_it_describes_itself(api: Caller) -> None:
         "/api/v1/reports/timeseries",
         "/api/v1/reports/breakdown",
         "/api/v1/clicks",
+        "/api/v1/conversions",
+        "/api/v1/conversions/{conversion_id}",
         "/api/v1/domains",
         "/api/v1/domains/{domain_id}",
         "/api/v1/postbacks",

@@ -1,4 +1,4 @@
-"""What reports call things: reasons why a click was kept and not counted, devices, values that are missing."""
+"""What pages call things: reasons why a click was kept and not counted, devices, how a conversion stands, verdicts."""
 
 from flask_babel import gettext, ngettext
 
@@ -59,3 +59,40 @@ def device(value: str) -> str:
         "desktop": gettext("Desktop"),
         "tv": gettext("TV"),
     }.get(value, value)
+
+
+def conversion_status(status: str) -> str:
+    """How a conversion stands."""
+    return {
+        "pending": gettext("Pending"),
+        "approved": gettext("Approved"),
+        "rejected": gettext("Rejected"),
+        "refunded": gettext("Refunded"),
+    }.get(status, status)
+
+
+def attributed_by(how: str) -> str:
+    """By what a conversion was credited to its link."""
+    return {
+        "click": gettext("Click id"),
+        "customer": gettext("Customer"),
+        "coupon": gettext("Coupon"),
+        "": gettext("Nothing"),
+    }.get(how, how)
+
+
+def postback_verdict(verdict: str) -> str:
+    """What became of a postback."""
+    return {
+        "new": gettext("Not judged yet"),
+        "conversion": gettext("Conversion"),
+        "update": gettext("Update"),
+        "repeated": gettext("Repeated"),
+        "waiting": gettext("Waits for its click"),
+        "no_click": gettext("No click found"),
+        "late": gettext("Too late"),
+        "refused": gettext("Refused"),
+        "unreadable": gettext("Could not be read"),
+        "ignored": gettext("Ignored"),
+        "test": gettext("Test"),
+    }.get(verdict, verdict)
