@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
+from core.domain.currencies import DECIMALS
 from core.domain.networks import Networks, parse_networks
 from core.domain.ranges import Ranges, parse_ranges
 from core.redis_url import read_redis_url
@@ -38,6 +39,9 @@ class Settings:
     tracker_url: str
     org_name: str
     tz_default: ZoneInfo
+    report_currency: str
+    rates_url: str
+    postbacks_kept_days: int
     host: str
     port: int | None
     metrics_port: int | None
@@ -83,6 +87,9 @@ class Settings:
             tracker_url=env.url("TRACKER_URL", "http://127.0.0.1:8080", schemes=("http", "https")),
             org_name=env.text("ORG_NAME", "Rastro"),
             tz_default=env.zone("TZ_DEFAULT", "UTC"),
+            report_currency=env.currency("REPORT_CURRENCY", "USD"),
+            rates_url=env.url("RATES_URL", "", schemes=("http", "https"), secret=True),
+            postbacks_kept_days=env.integer("POSTBACKS_KEPT_DAYS", 180, 1, 36_500),
             host=env.text("HOST", "127.0.0.1"),
             port=env.integer_or_none("PORT", 0, 65535),
             metrics_port=env.integer_or_none("METRICS_PORT", 0, 65535),
@@ -236,6 +243,12 @@ class _Reader:
             raise SettingError(
                 f"{name} must be a time zone such as America/Sao_Paulo, not {value!r}."
             ) from error
+
+    def currency(self, name: str, default: str) -> str:
+        value = self.text(name, default).upper()
+        if value not in DECIMALS:
+            raise SettingError(f"{name} must be a currency such as USD or BRL, not {value!r}.")
+        return value
 
     def networks(self, name: str) -> Networks:
         try:

@@ -10,7 +10,7 @@ from core.db.models import PasswordReset
 from core.db.models import Session as SignIn
 from core.db.partitions import ensure_partitions
 from core.db.visitor_keys import forget_visitors
-from core.services import alerts, books
+from core.services import alerts, books, postback_books
 from core.services.mail import make_waiting_mailer
 from core.services.publishing import is_published, republish_all
 from core.services.queues.letters import forget_before
@@ -34,19 +34,31 @@ def republish_when_missing(context: Context, now: datetime) -> str:
 
 
 def copy_books(context: Context, now: datetime) -> str:
-    """Copy the clicks accepted, answered and set aside by hour from Redis to the books."""
+    """Copy the clicks and postbacks accepted, answered and set aside by hour from Redis to the books."""
     hours = books.copy_books(context.engine, context.redis)
+    hours = max(hours, postback_books.copy_postback_books(context.engine, context.redis))
     return f"{hours} hours" if hours else "none yet"
 
 
 def reconcile(context: Context, now: datetime) -> str:
     """Judge the books and put on record how they stand; hours long past leave Redis."""
     books.forget_hours(context.engine, context.redis, now=now)
+    postback_books.forget_postback_hours(context.engine, context.redis, now=now)
     with Session(context.engine) as session:
         found = books.read_books(session, context.redis, now=now, hours=books.DAYS * 24, fresh_answers=True)
         books.put_on_record(session, found, now=now)
-    total = found.total
-    return f"{found.state}: {total.accepted:,} accepted, {total.stored:,} stored, {found.missing:,} missing"
+        postbacks = postback_books.read_postback_books(
+            session,
+            context.redis,
+            now=now,
+            hours=books.DAYS * 24,
+            kept_days=context.settings.postbacks_kept_days,
+        )
+    total, received = found.total, postbacks.books.total
+    return (
+        f"{found.state}: {total.accepted:,} accepted, {total.stored:,} stored, {found.missing:,} missing; "
+        f"postbacks {postbacks.state}: {received.accepted:,} received, {received.stored:,} stored"
+    )
 
 
 def watch(context: Context, now: datetime) -> str:

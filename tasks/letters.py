@@ -8,7 +8,7 @@ import uuid
 
 import msgspec
 
-from core.contracts import click_event, keys
+from core.contracts import click_event, keys, postback_event
 from core.contracts.task_message import TaskMessage
 from tasks.streams import Lot
 
@@ -32,7 +32,8 @@ def dead_letter(
     message: TaskMessage | None = None,
 ) -> dict[str, bytes | str | int]:
     """The fields of a dead letter for the entry at `place`. Times are ms since 1970; `deliveries` counts this one;
-    letters of one `group` have the same reason, task and kind of error; `hour` is where the books count a click."""
+    letters of one `group` have the same reason, task and kind of error; `hour` is where the books
+    count a click or a postback."""
     entry = lot.ids[place]
     payload = lot.payloads[place]
     letter: dict[str, bytes | str | int] = {
@@ -59,6 +60,8 @@ def dead_letter(
         }
     if lot.queue == "track" and place not in lot.malformed:
         letter |= _click(payload)
+    if lot.queue == "conversion" and place not in lot.malformed:
+        letter |= _postback(payload)
     return letter
 
 
@@ -77,3 +80,13 @@ def _click(payload: bytes) -> dict[str, bytes | str | int]:
     except (msgspec.DecodeError, ValueError, OverflowError):
         return {}
     return {"click": str(uuid.UUID(bytes=event.id)), "link": event.link_id, "hour": hour}
+
+
+def _postback(payload: bytes) -> dict[str, bytes | str | int]:
+    """As `_click`."""
+    try:
+        event = postback_event.decode(payload)
+        hour = click_event.hour_name(click_event.unix_ms(event.id))
+    except (msgspec.DecodeError, ValueError, OverflowError):
+        return {}
+    return {"postback": str(uuid.UUID(bytes=event.id)), "source": event.source_id, "hour": hour}

@@ -13,7 +13,7 @@ from core.db.spans import trace_statements
 from core.observe import logger, serve_metrics, setup_logging
 from core.services.queues.samples import take_sample
 from core.services.redis_client import make_redis
-from tasks import clicks, metrics, publish, schedule  # noqa: F401 (they register their tasks)
+from tasks import clicks, metrics, postbacks, publish, schedule  # noqa: F401 (they register their tasks)
 from tasks.chores import Chore
 from tasks.consumer import StreamConsumer
 from tasks.health import with_probes
@@ -81,11 +81,21 @@ def _clockwork(huey: TaskHuey) -> list[Chore]:
         while pump(engine, huey.storage) == MOST:
             pass
 
+    def look_again() -> None:
+        """Postbacks that wait for their clicks."""
+        report_currency = huey.context.settings.report_currency
+        now = datetime.now(UTC)
+        while (
+            postbacks.look_again(engine, report_currency=report_currency, now=now) == postbacks.LARGEST_BATCH
+        ):
+            pass
+
     def sample() -> None:
         take_sample(huey.context.redis, now=datetime.now(UTC))
 
     return [
         Chore("schedule", claim, every=1.0),
         Chore("outbox", empty_outbox, every=1.0),
+        Chore("look again", look_again, every=2.0),
         Chore("sample", sample, every=SAMPLE_EVERY_S / 3),  # the first in each slot keeps it
     ]

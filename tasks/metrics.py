@@ -20,6 +20,10 @@ REDELIVERED = Counter(
     "rastro_worker_redelivered", "Entries taken over from a consumer that fell silent", ["queue"]
 )
 CLICKS = Counter("rastro_worker_clicks", "Clicks handed to the store, by what became of them", ["fate"])
+POSTBACKS = Counter(
+    "rastro_worker_postbacks", "Postbacks handed to the inbox, by what became of them", ["fate"]
+)
+VERDICTS = Counter("rastro_worker_verdicts", "Verdicts given on postbacks, those given anew too", ["verdict"])
 WAITED = Counter("rastro_worker_waited", "Times that a worker waited for PostgreSQL or Redis", ["queue"])
 SECONDS = Histogram(
     "rastro_worker_seconds",

@@ -38,9 +38,11 @@ def state_label(state: str) -> str:
 
 
 def title_of(queue: str, content: Content) -> str:
-    """What an entry is, in a few words: a click's short link, a task's name."""
+    """What an entry is, in a few words: a click's short link, a postback's source, a task's name."""
     if content.click:
         return f"{content.click.host}/{content.click.path.lstrip('/')}"
+    if content.postback:
+        return gettext("postback of source %(id)s", id=content.postback.source_id)
     if content.task:
         return content.task.task
     return gettext("%(n)s unreadable bytes", n=content.size) if content.size else gettext("no content")

@@ -29,6 +29,9 @@ DEAD_CLICKS = "{rastro}:books:dead"
 RECEIVED = "{rastro}:books:received"
 """Hash: hour of the postback's id -> postbacks accepted by the commit script. Copied to PostgreSQL."""
 
+DEAD_POSTBACKS = "{rastro}:books:dead-postbacks"
+"""Hash: hour of the postback's id -> postbacks that were set aside and not put back. Copied to PostgreSQL."""
+
 CAP_COUNTS = "{rastro}:caps"
 """Hash: id of a link with a click cap -> people whom it led to its destination, by the door's verdict. Seeded from
 PostgreSQL when the link is published; survives a republish."""

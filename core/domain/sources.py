@@ -1,5 +1,6 @@
 """How a source of conversions is set up, and how its parameters are named. Stored as JSON in `conversion_sources`."""
 
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -84,3 +85,15 @@ def stored(settings: SourceSettings) -> dict[str, Any]:
     """A value for the column `settings`."""
     built: dict[str, Any] = msgspec.to_builtins(settings)
     return built
+
+
+def payout_of(settings: SourceSettings, *, revenue: Decimal, said: Decimal | None) -> Decimal:
+    """What is paid out for a conversion, in its currency, rounded to six decimals; `said` is what its postback named.
+    Raises decimal.InvalidOperation for a payout rule that is no number."""
+    if settings.payout_kind == FROM_PARAMETER:
+        return said or Decimal(0)
+    if settings.payout_kind == FIXED:
+        return Decimal(settings.payout)
+    if settings.payout_kind == PERCENT:
+        return (revenue * Decimal(settings.payout) / 100).quantize(Decimal("0.000001"))
+    return Decimal(0)

@@ -1,4 +1,4 @@
-"""`rastro reconcile`: whether every click is accounted for."""
+"""`rastro reconcile`: whether every click and every postback is accounted for."""
 
 import argparse
 import json
@@ -15,6 +15,7 @@ from core.domain.books import Books
 from core.ops.commands import CommandFailed
 from core.ops.connect import servers
 from core.services.books import DAYS, read_books
+from core.services.postback_books import PostbackBooks, read_postback_books
 from core.services.redis_client import make_redis
 
 UNREADABLE = 2
@@ -29,17 +30,25 @@ def run_reconcile(args: argparse.Namespace) -> int:
     except (RedisError, SQLAlchemyError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise CommandFailed(f"The books can not be read: {reason}", status=UNREADABLE) from error
-    sys.stdout.write(json.dumps(_as_json(books), indent=2) + "\n" if args.json else _as_text(books))
-    return 0 if books.state == "balanced" else 1
+    clicks, postbacks = books
+    said = {**_as_json(clicks), "postbacks": _postbacks_as_json(postbacks)}
+    text = _as_text(clicks) + "\n" + _postbacks_as_text(postbacks)
+    sys.stdout.write(json.dumps(said, indent=2) + "\n" if args.json else text)
+    return 0 if clicks.state == postbacks.state == "balanced" else 1
 
 
-def _read(args: argparse.Namespace) -> Books:
+def _read(args: argparse.Namespace) -> tuple[Books, PostbackBooks]:
     with servers(args.data) as settings:
         engine = make_engine(settings.database_url)
         redis = make_redis(settings.redis_url, connect_timeout=5, timeout=10)
         try:
             with make_sessions(engine)() as session:
-                return read_books(session, redis, now=datetime.now(UTC), hours=DAYS * 24, fresh_answers=True)
+                now, hours = datetime.now(UTC), DAYS * 24
+                clicks = read_books(session, redis, now=now, hours=hours, fresh_answers=True)
+                postbacks = read_postback_books(
+                    session, redis, now=now, hours=hours, kept_days=settings.postbacks_kept_days
+                )
+                return clicks, postbacks
         finally:
             redis.close()
             engine.dispose()
@@ -90,11 +99,74 @@ def _as_text(books: Books) -> str:
         lines.append(f"  {books.moving:>15,} on their way from one to the next")
     if books.missing:
         lines += ["", f"  {books.missing:>15,} missing: still on a tracker's disk, or lost"]
+    return "\n".join([*lines, *_odd_hours(books), ""])
+
+
+def _odd_hours(books: Books) -> list[str]:
     odd = [hour for hour in books.hours if hour.state != "balanced"]
-    if odd:
-        lines += ["", "  Hours (UTC) that do not come out:"]
+    lines = ["", "  Hours (UTC) that do not come out:"] if odd else []
     for hour in odd[:48]:
         counts = hour.counts
         what = f"{counts.missing:,} missing" if counts.missing else f"{counts.surplus:,} too many"
         lines.append(f"  {hour.start:%Y-%m-%d %H:00}  {hour.state:10}  {what}")
-    return "\n".join([*lines, ""])
+    return lines
+
+
+def _postbacks_as_json(found: PostbackBooks) -> dict[str, Any]:
+    total = found.books.total
+    return {
+        "state": found.state,
+        "received": total.accepted,
+        "stored": total.stored,
+        "waiting": found.books.waiting,
+        "running": found.books.running,
+        "dead": total.dead,
+        "duplicate": total.duplicate,
+        "missing": found.books.missing,
+        "unaccounted": found.unaccounted,
+        "verdicts": found.verdicts,
+        "hours": [
+            {
+                "hour": hour.start.isoformat(),
+                "state": hour.state,
+                "received": hour.counts.accepted,
+                "stored": hour.counts.stored,
+                "duplicate": hour.counts.duplicate,
+                "dead": hour.counts.dead,
+                "missing": hour.counts.missing,
+                "surplus": hour.counts.surplus,
+            }
+            for hour in found.books.hours
+        ],
+    }
+
+
+def _postbacks_as_text(found: PostbackBooks) -> str:
+    books, total = found.books, found.books.total
+    lines = [
+        {
+            "balanced": "Every postback is accounted for.",
+            "settling": "Not every postback has come yet: the books still settle.",
+            "unbalanced": "The books of the postbacks do not balance.",
+        }[found.state],
+        "",
+        f"  {total.accepted:>15,} received, which are",
+        "",
+        f"  {total.stored:>15,} in the inbox",
+        f"  {books.waiting:>15,} waiting",
+        f"  {books.running:>15,} running",
+        f"  {total.dead:>15,} set aside (see /queues)",
+        f"  {books.sent_twice:>15,} sent twice, kept once",
+    ]
+    if books.missing:
+        lines += ["", f"  {books.missing:>15,} missing: still on a tracker's disk, or lost"]
+    if found.verdicts:
+        lines += ["", "  What became of those in the inbox:"]
+    for verdict, codes in sorted(found.verdicts.items(), key=lambda pair: -sum(pair[1].values())):
+        reasons = ", ".join(
+            f"{code} {n:,}" for code, n in sorted(codes.items(), key=lambda pair: -pair[1]) if code
+        )
+        lines.append(f"  {sum(codes.values()):>15,} {verdict}" + (f" ({reasons})" if reasons else ""))
+    if found.unaccounted:
+        lines += ["", f"  {found.unaccounted:>15,} counted as kept, and not in the inbox"]
+    return "\n".join([*lines, *_odd_hours(books), ""])

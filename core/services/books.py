@@ -41,14 +41,14 @@ def read_books(
 
     Accepted and dead clicks are Redis' counts of now. Those answered are at most a minute old, unless `fresh_answers`
     asks Redis for every tracker's. Raises RedisError, SQLAlchemyError."""
-    starts = _starts(now, hours)
+    starts = hour_starts(now, hours)
     names = [hour_name(int(start.timestamp() * 1000)) for start in starts]
     pipe = redis.pipeline(transaction=True)
     pipe.hmget(keys.ACCEPTED, names)
     pipe.xlen(keys.stream("track"))
     pipe.xlen(keys.held("track"))
     accepted, length, held_back = pipe.execute()
-    running = _running(redis)
+    running = entries_running(redis, "track")
     answered = _answered(redis.hgetall(keys.ANSWERED)) if fresh_answers else {}
     index_letters(redis, "track")
     dead: Any = redis.hmget(keys.DEAD_CLICKS, names)
@@ -84,7 +84,7 @@ def forget_hours(engine: Engine, redis: "Redis", *, now: datetime) -> int:
     To be called once a day and not more often: a spool that was found late, or a tracker whose clock is wrong, adds to
     an hour for as long as it has clicks, and what comes after this is counted from nothing. Raises as `copy_books`."""
     before = now - timedelta(days=DAYS)
-    forget = redis.register_script(_FORGET)
+    forget = redis.register_script(FORGET)
     gone = 0
     for (name, field), count in _copy(engine, redis).items():
         if _hour(field) < before:
@@ -101,20 +101,20 @@ def _copy(engine: Engine, redis: "Redis") -> dict[tuple[str, bytes], bytes]:
     dead = found[keys.DEAD_CLICKS]
     counts: dict[datetime, dict[str, int]] = defaultdict(lambda: dict.fromkeys(_RISING, 0))
     for name, clicks in found[keys.ACCEPTED].items():
-        counts[_instant(name)]["accepted"] = int(clicks)
+        counts[instant(name)]["accepted"] = int(clicks)
     for hour, clicks in _answered(found[keys.ANSWERED]).items():
-        counts[_instant(hour)]["answered"] = clicks
+        counts[instant(hour)]["answered"] = clicks
     with engine.begin() as connection:
         if counts:
             rows = [{"hour": hour, "shard": 0, **counts[hour]} for hour in sorted(counts)]
             connection.execute(_raise_counts(rows))
         if dead:
-            rows = [{"hour": _instant(name), "shard": 0, "dead": int(dead[name])} for name in sorted(dead)]
+            rows = [{"hour": instant(name), "shard": 0, "dead": int(dead[name])} for name in sorted(dead)]
             connection.execute(_set_dead(rows))
     return {(name, field): count for name, counted in found.items() for field, count in counted.items()}
 
 
-_FORGET = (
+FORGET = (
     "return redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] and redis.call('HDEL', KEYS[1], ARGV[1]) or 0"
 )
 """Only what stays as it was copied: a click may have come meanwhile."""
@@ -175,24 +175,27 @@ def _answered(told: Any) -> Mapping[str, int]:
     return hours
 
 
-def _running(redis: "Redis") -> int:
+def entries_running(redis: "Redis", queue: str) -> int:
+    """How many entries of a queue workers hold. Raises RedisError."""
     try:
-        pending: Any = redis.xpending(keys.stream("track"), GROUP)
+        pending: Any = redis.xpending(keys.stream(queue), GROUP)
     except ResponseError:  # no worker has come yet
         return 0
     return int(pending["pending"])
 
 
-def _starts(now: datetime, hours: int) -> list[datetime]:
+def hour_starts(now: datetime, hours: int) -> list[datetime]:
+    """The starts of the last so many hours (UTC), the running one first."""
     this = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
     return [this - _HOUR * back for back in range(hours)]
 
 
 def _hour(field: bytes) -> datetime:
     """Of a count, whether it is one for all trackers or one of them."""
-    return _instant(keys.hour_answered(field))
+    return instant(keys.hour_answered(field))
 
 
-def _instant(name: bytes | str) -> datetime:
+def instant(name: bytes | str) -> datetime:
+    """The start of an hour by its name in the books."""
     text = name.decode() if isinstance(name, bytes) else name
     return datetime.strptime(text, "%Y%m%d%H").replace(tzinfo=UTC)

@@ -52,7 +52,7 @@ def test_it_names_every_table() -> None:
 def test_it_names_every_redis_key() -> None:
     text = (ROOT / "docs/data.md").read_text(encoding="utf-8")
     names = [keys.ACCEPTED, keys.ANSWERED, keys.CAP_COUNTS, keys.SNAPSHOTS_READY, keys.CHANGED]
-    names += [keys.DEFAULT_DOMAIN, keys.SOURCES, keys.RECEIVED]
+    names += [keys.DEFAULT_DOMAIN, keys.SOURCES, keys.RECEIVED, keys.DEAD_POSTBACKS]
     names += [function("QUEUE") for function in (keys.stream, keys.later, keys.held)]
     names += [function("QUEUE") for function in (keys.dead, keys.suspects)]
     names += [function("QUEUE") for function in (keys.failures, keys.failure_groups, keys.failure_abouts)]

@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 from redis import Redis, ResponseError
 
-from core.contracts import click_event, keys, task_message
+from core.contracts import click_event, keys, postback_event, task_message
 from core.contracts.click_event import ClickEvent
 from core.contracts.keys import GROUP, QUEUES
+from core.contracts.postback_event import PostbackEvent
 from core.contracts.task_message import TaskMessage
 from core.services.queues.states import after_delivered, entry_ms, moment_of
 
@@ -27,9 +28,10 @@ _PART, _PART_DEAD = 500, 200
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What an entry holds: a click, a task, or (neither) bytes that nobody can read."""
+    """What an entry holds: a click, a postback, a task, or (neither) bytes that nobody can read."""
 
     click: ClickEvent | None = None
+    postback: PostbackEvent | None = None
     task: TaskMessage | None = None
     size: int = 0
 
@@ -39,13 +41,20 @@ class Content:
 
     @property
     def click_id(self) -> str:
-        """The click's id as people copy it; "" for a task."""
+        """The click's id as people copy it; "" for anything else."""
         return str(uuid.UUID(bytes=self.click.id)) if self.click else ""
+
+    @property
+    def postback_id(self) -> str:
+        """The postback's id as people copy it; "" for anything else."""
+        return str(uuid.UUID(bytes=self.postback.id)) if self.postback else ""
 
     def words(self) -> str:
         """All that a search may find in it, in lower case."""
         if self.click:
             return f"{self.click_id} {self.click.host}/{self.click.path.lstrip('/')}".lower()
+        if self.postback:
+            return f"{self.postback_id} {self.postback.host} {self.postback.query}".lower()
         if self.task:
             return f"{self.task.id} {self.task.task} {' '.join(map(str, self.task.args))}".lower()
         return ""
@@ -98,6 +107,8 @@ def read_payload(queue: str, payload: bytes) -> Content:
     try:
         if queue == "track":
             return Content(click=click_event.decode(payload), size=len(payload))
+        if queue == "conversion":
+            return Content(postback=postback_event.decode(payload), size=len(payload))
         return Content(task=task_message.decode(payload), size=len(payload))
     except msgspec.DecodeError:
         return Content(size=len(payload))

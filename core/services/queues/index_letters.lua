@@ -1,4 +1,4 @@
--- KEYS: dead letters, last letter read, index, groups, what they are about, dead clicks by hour, trials;
+-- KEYS: dead letters, last letter read, index, groups, what they are about, dead clicks (or postbacks) by hour, trials;
 -- ARGV[1]: most to read. Puts letters that came since the last call into the index, each once. Returns how many.
 local after = redis.call('GET', KEYS[2])
 local letters = redis.call('XRANGE', KEYS[1], after and '(' .. after or '-', '+', 'COUNT', ARGV[1])

@@ -98,7 +98,7 @@ def index_keys(queue: str) -> list[str]:
         keys.failures(queue),
         keys.failure_groups(queue),
         keys.failure_abouts(queue),
-        keys.DEAD_CLICKS,
+        keys.DEAD_POSTBACKS if queue == "conversion" else keys.DEAD_CLICKS,
         keys.trials(queue),
     ]
 

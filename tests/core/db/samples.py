@@ -22,7 +22,7 @@ _owners = itertools.count()
 def click_id(at: datetime, tail: int) -> bytes:
     """A UUIDv7 of a time; `tail` tells clicks of one millisecond apart."""
     ms = round(at.timestamp() * 1000)
-    return ms.to_bytes(6, "big") + b"\x70\x00" + tail.to_bytes(8, "big")
+    return ms.to_bytes(6, "big") + b"\x70\x00" + (tail | 1 << 63).to_bytes(8, "big")
 
 
 def click(at: datetime = NOW, *, tail: int | None = None, **fields: Any) -> PreparedClick:

@@ -1,0 +1,419 @@
+"""How a batch of postbacks is judged.
+
+What it names is looked up and locked at once; then each postback, in the order of receipt, meets the conversions as
+those before it left them. That a conversion is made once is the database's promise (`uq_conversions_once`), whoever
+else inserts it at the same time.
+"""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from core.db.cases import Case, standing_in_words
+from core.db.conversion_rows import NOBODY, Cause, ConversionRow, Kept, Key, insert, load, write
+from core.db.conversions import SourceTest
+from core.db.credits import Credit, find_clicks, links_of, touches_of
+from core.db.postback_store import PostbackRow
+from core.db.texts import storable
+from core.domain.amounts import in_digits
+from core.domain.attribution import Touch, choose, is_within, next_try, time_of
+from core.domain.click_ref import EMPTY
+from core.domain.conversions import (
+    CONVERSION,
+    COUNTING,
+    IGNORED,
+    LATE,
+    NO_CLICK,
+    REBILL,
+    REFUSED,
+    REJECTED,
+    REPEATED,
+    TEST,
+    UNREADABLE,
+    UPDATED,
+    WAITING,
+    Standing,
+    follow,
+)
+from core.domain.reading import IGNORE, read, received_at
+from core.domain.sources import (
+    CLICK,
+    COUPON,
+    CUSTOMER,
+    FROM_PARAMETER,
+    SourceSettings,
+    payout_of,
+)
+
+_MADE = (CONVERSION, LATE)
+
+
+class Bench:
+    """Judges one batch."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        sources: Mapping[int, SourceSettings],
+        now: datetime,
+        report_currency: str,
+    ) -> None:
+        self._connection = connection
+        self._sources = sources
+        self._now = now
+        self._report_currency = report_currency
+        self._by_key: dict[Key, list[Kept]] = {}
+        self._by_id: dict[int, Kept] = {}
+
+    def open(self, row: PostbackRow) -> Case:
+        """Read a postback, and decide what needs nobody else."""
+        event = row.event
+        known = self._sources.get(event.source_id)
+        settings = known or SourceSettings()
+        cause = Cause(min(received_at(event, now=self._now), self._now), row.id)
+        case = Case(row, read(event, settings, now=self._now), settings, cause)
+        problem = case.reading.unreadable
+        if event.refused:
+            case.say(REFUSED, storable(event.refused, 64))  # one that a newer tracker knows, too
+        elif known is None:
+            case.say(REFUSED, "source_gone")
+        elif problem is not None:
+            case.say(UNREADABLE, problem.code, field=problem.field, value=problem.value)
+        return case
+
+    def decide(self, cases: Sequence[Case]) -> None:
+        """Give every case, oldest first, its verdict, and write what they brought about."""
+        self._set_aside(cases)
+        self._name(case for case in cases if not case.verdict)
+        self._load(
+            (case.key for case in cases if case.key),
+            (case.row.conversion_id for case in cases if case.row.conversion_id),
+        )
+        self._credit_clicks([case for case in cases if self._is_new(case)])
+        self._make([case for case in cases if case.credit])
+        self._credit_others([case for case in cases if self._is_new(case)])
+        self._make([case for case in cases if case.credit and not case.kept])
+        more: list[Kept] = []
+        for case in cases:
+            if case.key and not case.verdict:
+                self._follow(case, more)
+            self._withdraw(case)
+        insert(self._connection, more, now=self._now, report_currency=self._report_currency)
+        write(self._connection, self._all(), now=self._now, report_currency=self._report_currency)
+
+    def changes(self) -> list[tuple[int, int]]:
+        """The versions of conversions that were written, as (id, version)."""
+        return [(kept.row.id, version.version) for kept in self._all() for version in kept.versions]
+
+    def _set_aside(self, cases: Sequence[Case]) -> None:
+        """Those of live tests, and those with a status that their source ignores."""
+        named = {case.reading.click_id for case in cases if case.reading.click_id and not case.verdict}
+        found = select(SourceTest.click_id).where(SourceTest.click_id.in_([uuid.UUID(one) for one in named]))
+        tests = {str(one) for one in self._connection.scalars(found)} if named else set()
+        for case in cases:
+            if case.verdict:
+                continue
+            if case.reading.click_id in tests:
+                case.say(TEST, "test")
+            elif case.reading.status == IGNORE:
+                case.say(IGNORED, "ignored_status")
+
+    def _name(self, cases: Iterable[Case]) -> None:
+        """Give cases their keys. Without a click nothing but a transaction id tells two sales apart."""
+        for case in cases:
+            reading = case.reading
+            if not reading.click_id and not reading.transaction_id:
+                code = reading.click_problem
+                known_otherwise = reading.customer_id or reading.coupon
+                code = "no_click_id" if code in ("", EMPTY) else code
+                case.say(NO_CLICK, "no_transaction" if known_otherwise and code == "no_click_id" else code)
+                continue
+            click = uuid.UUID(reading.click_id) if reading.click_id else NOBODY
+            case.key = (case.row.event.source_id, click, reading.transaction_id, reading.event)
+
+    def _load(self, keys: Iterable[Key | None], ids: Iterable[int | None] = ()) -> None:
+        for kept in load(self._connection, {key for key in keys if key}, {one for one in ids if one}):
+            self._keep(kept)
+
+    def _keep(self, kept: Kept) -> None:
+        if kept.row.id not in self._by_id:
+            self._by_id[kept.row.id] = kept
+            family = self._by_key.setdefault(kept.row.key, [])
+            family.append(kept)
+            family.sort(key=lambda one: one.row.repeat)
+
+    def _is_new(self, case: Case) -> bool:
+        """Whether there is no conversion yet for what a case names."""
+        return bool(case.key and not case.verdict and not case.credit) and case.key not in self._by_key
+
+    def _own(self, case: Case) -> Kept | None:
+        """The conversion that a postback had made or changed when it was judged before."""
+        return self._by_id.get(case.row.conversion_id or 0) if case.row.verdict in (*_MADE, UPDATED) else None
+
+    def _credit_clicks(self, cases: Sequence[Case]) -> None:
+        """Credit cases to the clicks that they name."""
+        named = {
+            case.key[1]
+            for case in cases
+            if case.key and case.key[1] != NOBODY and CLICK in case.settings.attribution
+        }
+        clicks = find_clicks(self._connection, named)
+        for case in cases:
+            click_id = case.key[1] if case.key else NOBODY
+            if click_id == NOBODY:
+                problem = case.reading.click_problem
+                case.otherwise = NO_CLICK, {"code": "no_click_id" if problem in ("", EMPTY) else problem}
+                continue
+            clicked_at = time_of(click_id)
+            own = self._own(case)
+            if own is not None and own.row.click_id == click_id and click_id not in clicks:
+                case.credit = self._credit_of(own, case)  # its click may be gone, what is known of it is not
+                continue
+            facts = {"clicked_at": clicked_at.isoformat()}
+            click = clicks.get(click_id)
+            if click is not None:
+                if case.settings.campaigns and click.campaign_id not in case.settings.campaigns:
+                    case.say(REFUSED, "other_campaign", link_id=click.touch.link_id)
+                    continue
+                within = is_within(clicked_at, case.reading.at, case.settings.window_days)
+                case.credit = Credit(
+                    click.touch, CLICK, not within, facts | ({"bot": click.bot} if click.bot else {})
+                )
+                continue
+            case.otherwise = NO_CLICK, {"code": "unknown_click", **facts}
+            case.next_try = next_try(
+                clicked_at, received=case.cause.at, attempts=case.row.attempts, now=self._now
+            )
+            if case.next_try is not None and CLICK in case.settings.attribution:
+                case.say(WAITING, "click_not_stored_yet", **facts, next_try=case.next_try.isoformat())
+
+    def _credit_of(self, own: Kept, case: Case) -> Credit | None:
+        row = own.row
+        if row.link_id is None or row.clicked_at is None:
+            return None
+        within = is_within(row.clicked_at, case.reading.at, case.settings.window_days)
+        touch = Touch(row.click_id, row.link_id, row.rule, row.variant, row.clicked_at)
+        return Credit(touch, row.attributed_by, not within)
+
+    def _credit_others(self, cases: Sequence[Case]) -> None:
+        """Credit cases without a click to that of the customer before, or to the coupon's link, where their source
+        allows it."""
+        customers = {case.reading.customer_id for case in cases if CUSTOMER in case.settings.attribution}
+        coupons = {case.reading.coupon for case in cases if COUPON in case.settings.attribution}
+        by_customer = touches_of(self._connection, customers - {""})
+        by_coupon = links_of(self._connection, coupons - {""})
+        for case in cases:
+            reading, settings = case.reading, case.settings
+            if CUSTOMER in settings.attribution and reading.customer_id:
+                touches = by_customer.get((case.row.event.source_id, reading.customer_id), ())
+                touch = choose(touches, at=reading.at, window_days=settings.window_days, model=settings.model)
+                if touch is not None:
+                    case.credit = Credit(touch, CUSTOMER)
+                    continue
+            if COUPON in settings.attribution and reading.coupon in by_coupon:
+                link_id, campaign_id = by_coupon[reading.coupon]
+                if settings.campaigns and campaign_id not in settings.campaigns:
+                    case.say(REFUSED, "other_campaign", link_id=link_id)
+                else:
+                    case.credit = Credit(Touch(None, link_id, 0, 0, reading.at), COUPON)
+
+    def _make(self, cases: Sequence[Case]) -> None:
+        """Make the conversion of the first case of each key; whoever else makes it meanwhile is waited for, and theirs
+        is the one."""
+        while cases:
+            first: dict[Key, Case] = {}
+            for case in cases:
+                if case.key and case.key not in self._by_key:
+                    first.setdefault(case.key, case)
+            wanted = {key: case for key, case in first.items() if not self._moved(case)}
+            made = {key: Kept.made(self._new_row(case), case.cause) for key, case in wanted.items()}
+            fresh = insert(
+                self._connection,
+                [made[key] for key in sorted(made)],
+                now=self._now,
+                report_currency=self._report_currency,
+            )
+            for kept in fresh:
+                self._keep(kept)
+                self._made(wanted[kept.row.key], kept)
+            self._load(key for key in made if key not in self._by_key)
+            cases = [case for case in cases if case.key not in self._by_key]
+
+    def _made(self, case: Case, kept: Kept) -> None:
+        credit = case.credit
+        facts = dict(credit.facts) if credit else {}
+        code = {CUSTOMER: "by_customer", COUPON: "by_coupon"}.get(credit.by if credit else "", "matched")
+        case.kept, case.changed = kept, True
+        if kept.row.is_late:
+            case.say(LATE, "outside_window", days=case.settings.window_days, **facts)
+        else:
+            case.say(CONVERSION, code, **facts)
+
+    def _moved(self, case: Case) -> bool:
+        """Whether a case, read otherwise than before, keeps its own conversion under the new key."""
+        own = self._own(case)
+        if own is None or case.row.verdict not in _MADE or own.moved.postback != case.row.id:
+            return False
+        before = standing_in_words(own)
+        self._by_key[own.row.key].remove(own)
+        if not self._by_key[own.row.key]:
+            del self._by_key[own.row.key]
+        fresh = self._new_row(case)
+        values = {
+            name: getattr(fresh, name)
+            for name in ConversionRow.__struct_fields__
+            if name not in ("id", "version") and not name.startswith(("rate", "report_"))
+        }
+        own.change(case.cause, "correct", values)
+        self._by_key.setdefault(own.row.key, []).append(own)
+        self._made(case, own)
+        case.why = {**case.why, "corrected": True}
+        case.before = before
+        return True
+
+    def _new_row(self, case: Case) -> ConversionRow:
+        reading, credit = case.reading, case.credit
+        touch = credit.touch if credit else None
+        key = case.key or (case.row.event.source_id, NOBODY, "", "")
+        revenue, currency = reading.amount or Decimal(0), reading.currency or self._report_currency
+        return ConversionRow(
+            source_id=key[0],
+            ref_click=key[1],
+            transaction_id=key[2],
+            event=key[3],
+            status=reading.status,
+            at=reading.at,
+            currency=currency,
+            revenue=revenue,
+            payout=payout_of(case.settings, revenue=revenue, said=reading.payout),
+            cost=reading.cost or Decimal(0),
+            is_rebill=reading.is_rebill,
+            is_late=credit.is_late if credit else False,
+            click_id=touch.click_id if touch else None,
+            link_id=touch.link_id if touch else None,
+            rule=touch.rule if touch else 0,
+            variant=touch.variant if touch else 0,
+            clicked_at=touch.at if touch and touch.click_id else None,
+            attributed_by=credit.by if credit else "",
+            customer_id=reading.customer_id,
+            coupon=reading.coupon,
+            fields=dict(reading.fields),
+        )
+
+    def _follow(self, case: Case, more: list[Kept]) -> None:
+        """Judge a case whose conversion is there (or can not be made)."""
+        family = self._by_key.get(case.key) if case.key else None
+        if not family:
+            case.verdict, case.why = case.otherwise
+            return
+        own = self._own(case)
+        if own in family and own is not None:
+            self._correct(case, own)
+            return
+        kept = family[-1]
+        case.kept, case.before = kept, standing_in_words(kept)
+        row, reading = kept.row, case.reading
+        came = Standing(reading.status, reading.amount, reading.currency or self._report_currency)
+        before = Standing(row.status, row.revenue, row.currency)
+        step = follow(before, came, duplicates=case.settings.duplicates)
+        if step.one_more:
+            self._one_more(case, kept, more)
+            return
+        after = step.after
+        is_older = (after.status != row.status and case.cause < kept.moved) or (
+            (after.amount, after.currency) != (row.revenue, row.currency) and case.cause < kept.priced
+        )
+        if step.verdict == REPEATED or is_older:
+            self._say_repeated(case, "older" if is_older else step.code, before, came)
+            return
+        values: dict[str, Any] = {"status": after.status}
+        if (after.amount, after.currency) != (row.revenue, row.currency):
+            values |= self._money(case, after.amount or Decimal(0), after.currency)
+            if case.settings.payout_kind == FROM_PARAMETER and reading.payout is None:
+                del values["payout"]  # nothing was said of it
+        case.changed = kept.change(case.cause, "update", values)
+        case.say(UPDATED, step.code, **{"from": before.status, "to": after.status})
+
+    def _say_repeated(self, case: Case, code: str, before: Standing, came: Standing) -> None:
+        facts: dict[str, Any] = {}
+        if code == "amount_differs":
+            facts = {"kept": _money_in_words(before), "came": _money_in_words(came)}
+        elif before.status != came.status:
+            facts = {"from": before.status, "to": came.status}
+        case.say(REPEATED, code, **facts)
+
+    def _money(self, case: Case, revenue: Decimal, currency: str) -> dict[str, Any]:
+        reading = case.reading
+        values: dict[str, Any] = {
+            "revenue": revenue,
+            "currency": currency,
+            "payout": payout_of(case.settings, revenue=revenue, said=reading.payout),
+        }
+        return values if reading.cost is None else {**values, "cost": reading.cost}
+
+    def _one_more(self, case: Case, last: Kept, more: list[Kept]) -> None:
+        """One more conversion under the key of an earlier one, credited as that is."""
+        row = self._new_row(case)
+        row.repeat = last.row.repeat + 1
+        row.is_rebill = case.reading.is_rebill or case.settings.duplicates == REBILL
+        row.is_late = not is_within(last.row.clicked_at or row.at, row.at, case.settings.window_days)
+        for name in ("click_id", "link_id", "rule", "variant", "clicked_at", "attributed_by"):
+            setattr(row, name, getattr(last.row, name))
+        kept = Kept.made(row, case.cause)
+        self._by_key[row.key].append(kept)
+        more.append(kept)
+        self._made(case, kept)
+        case.why = {**case.why, "repeat": row.repeat}
+        case.before = {}
+
+    def _correct(self, case: Case, own: Kept) -> None:
+        """A postback that is judged again: what it had set, and nobody after it, is set as it is read now."""
+        row, reading = own.row, case.reading
+        case.kept, case.before = own, standing_in_words(own)
+        made_it = case.row.verdict in _MADE
+        values: dict[str, Any] = {}
+        if own.moved.postback == case.row.id:
+            values["status"] = reading.status
+        if own.priced.postback == case.row.id and (made_it or reading.amount is not None):
+            currency = reading.currency or self._report_currency
+            values |= self._money(case, reading.amount or Decimal(0), currency)
+        if made_it:
+            values |= {
+                "at": reading.at,
+                "customer_id": reading.customer_id,
+                "coupon": reading.coupon,
+                "fields": dict(reading.fields),
+            }
+            if row.clicked_at is not None and row.attributed_by == CLICK:
+                values["is_late"] = not is_within(row.clicked_at, reading.at, case.settings.window_days)
+        case.changed = own.change(case.cause, "correct", values)
+        case.verdict, case.why = case.row.verdict, dict(case.row.why)
+        if made_it:
+            case.verdict = LATE if row.is_late else CONVERSION
+        if case.changed:
+            case.say(case.verdict, "outside_window" if row.is_late else "corrected")
+
+    def _withdraw(self, case: Case) -> None:
+        """Take back a conversion that a postback had made and would not make now, unless somebody has spoken since."""
+        own = self._own(case)
+        if own is None or own is case.kept or case.row.verdict not in _MADE:
+            return
+        if case.verdict in (WAITING, TEST) or own.moved.postback != case.row.id:
+            return
+        if own.row.status in COUNTING:
+            if case.kept is None:
+                case.kept, case.before = own, standing_in_words(own)
+            case.changed = own.change(case.cause, "withdraw", {"status": REJECTED}) or case.changed
+            case.why = {**case.why, "withdrawn": own.row.id}
+
+    def _all(self) -> list[Kept]:
+        kept = {id(one): one for family in self._by_key.values() for one in family}
+        return list(kept.values())
+
+
+def _money_in_words(standing: Standing) -> str:
+    return f"{in_digits(standing.amount or Decimal(0))} {standing.currency}"

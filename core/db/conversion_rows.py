@@ -1,0 +1,240 @@
+"""Conversions on their way between the table and whoever judges: loaded with a lock, inserted once, changed with their
+history."""
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from core.db.arrays import bigints, texts, uuids
+from core.db.conversions import Conversion, ConversionHistory
+from core.db.queries import query
+from core.db.rates import TOO_MUCH, rates_of
+from core.domain.amounts import in_digits
+from core.domain.attribution import time_of
+
+Key = tuple[int, uuid.UUID, str, str]
+"""Source, click as it was reported, transaction, event."""
+
+NOBODY = uuid.UUID(int=0)
+"""The nil UUID: no click, no postback."""
+
+_POSTBACK = "postback:"
+_KEPT = Decimal("0.000001")
+
+
+class ConversionRow(msgspec.Struct, kw_only=True):
+    """The columns of a conversion."""
+
+    source_id: int
+    ref_click: uuid.UUID
+    transaction_id: str
+    event: str
+    status: str
+    at: datetime
+    currency: str
+    revenue: Decimal
+    payout: Decimal
+    cost: Decimal
+    id: int = 0
+    repeat: int = 0
+    is_rebill: bool = False
+    is_late: bool = False
+    click_id: uuid.UUID | None = None
+    link_id: int | None = None
+    rule: int = 0
+    variant: int = 0
+    clicked_at: datetime | None = None
+    attributed_by: str = ""
+    customer_id: str = ""
+    coupon: str = ""
+    fields: dict[str, Any] = {}
+    version: int = 1
+    rate: Decimal | None = None
+    report_revenue: Decimal | None = None
+    report_payout: Decimal | None = None
+    report_cost: Decimal | None = None
+
+    @property
+    def key(self) -> Key:
+        return self.source_id, self.ref_click, self.transaction_id, self.event
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Cause:
+    """What set a value: when, and the postback that did (the nil UUID for a person). Later ones are greater."""
+
+    at: datetime
+    postback: uuid.UUID = NOBODY
+
+    @property
+    def actor(self) -> str:
+        return f"{_POSTBACK}{self.postback}"
+
+
+class Version(msgspec.Struct):
+    """A row of the history that is still to be written."""
+
+    version: int
+    actor: str
+    action: str
+    status: str
+    changed: dict[str, list[Any]]
+    conversion_id: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """A conversion that this transaction has locked or made: `moved` is what set its status, `priced` its amounts."""
+
+    row: ConversionRow
+    moved: Cause
+    priced: Cause
+    versions: list[Version] = field(default_factory=list)
+
+    @classmethod
+    def made(cls, row: ConversionRow, cause: Cause) -> "Kept":
+        """A new one."""
+        return cls(row, cause, cause, [Version(1, cause.actor, "create", row.status, {})])
+
+    def change(self, cause: Cause, action: str, values: Mapping[str, Any]) -> bool:
+        """Set columns; whether any of them differed. A version of the history tells which."""
+        differing = {name: value for name, value in values.items() if getattr(self.row, name) != value}
+        if not differing:
+            return False
+        changed = {
+            name: [_plain(getattr(self.row, name)), _plain(value)] for name, value in differing.items()
+        }
+        for name, value in differing.items():
+            setattr(self.row, name, value)
+        if "status" in differing:
+            self.moved = cause
+        if "revenue" in differing or "currency" in differing:
+            self.priced = cause
+        self.row.version += 1
+        self.versions.append(Version(self.row.version, cause.actor, action, self.row.status, changed))
+        return True
+
+
+def load(connection: Connection, keys: Iterable[Key], ids: Iterable[int] = ()) -> list[Kept]:
+    """Lock the conversions with these keys (all repeats) and ids, in the order of their ids."""
+    wanted_keys = sorted(keys)
+    columns = [getattr(Conversion, name) for name in ConversionRow.__struct_fields__]
+    rows: dict[int, ConversionRow] = {}
+    missing = set(ids) | set(_find(connection, wanted_keys))
+    while missing:
+        found = select(*columns).where(Conversion.id.in_(missing)).order_by(Conversion.id).with_for_update()
+        rows |= {row["id"]: ConversionRow(**row) for row in connection.execute(found).mappings()}
+        again = set(_find(connection, wanted_keys))  # who held the lock may have made one more
+        missing = again - missing - rows.keys()
+    moved, priced = _causes(connection, list(rows))
+    return [Kept(row, moved[row.id], priced[row.id]) for row in rows.values()]
+
+
+def insert(
+    connection: Connection, made: Sequence[Kept], *, now: datetime, report_currency: str
+) -> list[Kept]:
+    """Insert conversions whose keys and repeats differ; those that were there already are left out of the answer."""
+    if not made:
+        return []
+    _price(connection, [kept.row for kept in made], report_currency)
+    values = {"rows": _json([kept.row for kept in made]), "now": now}
+    inserted = connection.execute(query("insert_conversions"), values)
+    ids = {(row[1:5], row.repeat): row.id for row in inserted}
+    fresh = []
+    for kept in made:
+        found = ids.get((kept.row.key, kept.row.repeat))
+        if found is not None:
+            kept.row.id = found
+            fresh.append(kept)
+    return fresh
+
+
+def write(connection: Connection, kept: Sequence[Kept], *, now: datetime, report_currency: str) -> None:
+    """Write changes and history of conversions that are in the table."""
+    changed = [one.row for one in kept if one.versions and one.versions[-1].version > 1]
+    if changed:
+        _price(connection, changed, report_currency)
+        values = {"rows": _json(changed), "now": now}
+        connection.execute(query("update_conversions"), values)
+    versions = []
+    for one in kept:
+        for version in one.versions:
+            version.conversion_id = one.row.id
+            versions.append(version)
+    if versions:
+        connection.execute(query("insert_history"), {"rows": _json(versions), "now": now})
+
+
+def _find(connection: Connection, keys: Sequence[Key]) -> Sequence[int]:
+    if not keys:
+        return []
+    sources, clicks, transactions, events = zip(*keys, strict=True)
+    values = {
+        "source_ids": bigints(sources),
+        "ref_clicks": uuids([click.bytes for click in clicks]),
+        "transaction_ids": texts(transactions),
+        "events": texts(events),
+    }
+    return connection.scalars(query("find_conversions"), values).all()
+
+
+def _causes(connection: Connection, ids: Sequence[int]) -> tuple[dict[int, Cause], dict[int, Cause]]:
+    """What last set the status and the amounts of each conversion; asked once they are locked."""
+    never = Cause(datetime.min.replace(tzinfo=UTC))
+    moved, priced = dict.fromkeys(ids, never), dict.fromkeys(ids, never)
+    if not ids:
+        return moved, priced
+    history = (
+        select(
+            ConversionHistory.conversion_id,
+            ConversionHistory.version,
+            ConversionHistory.at,
+            ConversionHistory.actor,
+            ConversionHistory.changed,
+        )
+        .where(ConversionHistory.conversion_id.in_(ids))
+        .order_by(ConversionHistory.conversion_id, ConversionHistory.version)
+    )
+    for row in connection.execute(history):
+        cause = _cause(row.actor, row.at)
+        if row.version == 1 or "status" in row.changed:
+            moved[row.conversion_id] = cause
+        if row.version == 1 or "revenue" in row.changed or "currency" in row.changed:
+            priced[row.conversion_id] = cause
+    return moved, priced
+
+
+def _price(connection: Connection, rows: Sequence[ConversionRow], report_currency: str) -> None:
+    """Count amounts in the reporting currency, at the rate of the conversion's day (UTC)."""
+    days = [(row.currency, row.at.astimezone(UTC).date()) for row in rows]
+    rates = rates_of(connection, days, report_currency=report_currency)
+    for row, day in zip(rows, days, strict=True):
+        rate = rates.get(day)
+        if rate is not None and max(row.revenue, row.payout, row.cost) * rate >= TOO_MUCH:
+            rate = None
+        row.rate = rate
+        row.report_revenue, row.report_payout, row.report_cost = (
+            None if rate is None else (amount * rate).quantize(_KEPT)
+            for amount in (row.revenue, row.payout, row.cost)
+        )
+
+
+def _cause(actor: str, at: datetime) -> Cause:
+    if not actor.startswith(_POSTBACK):
+        return Cause(at)
+    postback = uuid.UUID(actor.removeprefix(_POSTBACK))
+    return Cause(min(time_of(postback), at), postback)
+
+
+def _json(rows: Sequence[msgspec.Struct]) -> str:
+    return msgspec.json.encode(rows).decode()
+
+
+def _plain(value: Any) -> Any:
+    return in_digits(value) if isinstance(value, Decimal) else msgspec.to_builtins(value)

@@ -1,0 +1,167 @@
+"""Postbacks that are judged again: what they had brought about is corrected, and nothing happens twice."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from core.domain.sources import SourceSettings, stored
+from tests.core.db.postbacks import (
+    CLICK,
+    FIELDS,
+    STATUSES,
+    again,
+    conversions,
+    history,
+    make_source,
+    postback,
+    store_click,
+    take,
+    verdicts,
+)
+from tests.core.db.samples import NOW, rows
+
+pytestmark = pytest.mark.usefixtures("clean_database")
+
+LATER = NOW + timedelta(hours=1)
+
+
+def change(engine: Engine, source_id: int, **settings: Any) -> None:
+    """Set a source up otherwise."""
+    given = {"fields": FIELDS, "statuses": STATUSES, "currency": "USD", **settings}
+    with engine.begin() as connection:
+        connection.execute(
+            text("update conversion_sources set settings = cast(:settings as jsonb) where id = :id"),
+            {"id": source_id, "settings": json.dumps(stored(SourceSettings(**given)))},
+        )
+
+
+def set_status(engine: Engine, status: str) -> None:
+    """As a person does on the page of a conversion, an hour later."""
+    with engine.begin() as connection:
+        connection.execute(
+            text("update conversions set status = :status, version = version + 1"), {"status": status}
+        )
+        connection.execute(
+            text(
+                "insert into conversion_history (conversion_id, version, at, actor, action, status, changed)"
+                " select id, version, :at, 'user:1', 'edit', status, '{\"status\": []}' from conversions"
+            ),
+            {"at": LATER},
+        )
+
+
+def test_it_changes_nothing_when_nothing_is_different(engine: Engine) -> None:
+    source = make_source(engine)
+    store_click(engine)
+    events = [
+        postback(source, at=NOW + timedelta(seconds=n), subid=CLICK, tid="A", payout=n, status=status)
+        for n, status in enumerate(("lead", "sale", "sale", "sale", "trash"), 1)
+    ]
+    events += [
+        postback(source, at=LATER, subid="", tid="B"),
+        postback(source, at=LATER, subid=CLICK, payout="x"),
+    ]
+    first = take(engine, *events, now=LATER)
+    before = (conversions(engine), history(engine))
+    for _ in range(2):
+        told = again(engine, *events, now=LATER)
+        assert [one.changed for one in told] == [False] * len(events)
+        assert verdicts(told) == verdicts(first)
+        assert (conversions(engine), history(engine)) == before
+
+
+@pytest.mark.parametrize("duplicates", ["ignore", "update", "rebill", "repeat"])
+def test_it_corrects_an_amount_that_was_read_wrongly(engine: Engine, duplicates: str) -> None:
+    wrong = {**FIELDS, "amount": ("nothing",)}
+    source = make_source(engine, fields=wrong, duplicates=duplicates)
+    store_click(engine)
+    event = postback(source, subid=CLICK, tid="A", payout="12,34")
+    take(engine, event)
+    assert conversions(engine)[0]["revenue"] == 0
+    change(engine, source, duplicates=duplicates)
+    (told,) = again(engine, event, now=LATER)
+    assert (told.verdict, told.why["code"], told.changed) == ("conversion", "corrected", True)
+    assert (told.before["revenue"], told.after["revenue"]) == ("0", "12.34")
+    assert [float(row["revenue"]) for row in conversions(engine)] == [12.34]
+    assert history(engine)[-1][1:] == (2, "correct", "approved")
+    (told,) = again(engine, event, now=LATER)
+    assert not told.changed
+
+
+def test_it_corrects_a_status_unless_somebody_has_spoken_since(engine: Engine) -> None:
+    source = make_source(engine, statuses={**STATUSES, "sale": "pending"})
+    store_click(engine)
+    event = postback(source, subid=CLICK, tid="A", payout="1", status="sale")
+    take(engine, event)
+    set_status(engine, "refunded")
+    change(engine, source)
+    (told,) = again(engine, event, now=LATER)
+    assert (told.verdict, told.changed) == ("conversion", False)
+    assert conversions(engine)[0]["status"] == "refunded"
+
+
+def test_it_lets_no_older_postback_overrule_a_newer_one(engine: Engine) -> None:
+    source = make_source(engine)
+    store_click(engine)
+    lead, sale, trash = (
+        postback(source, at=NOW + timedelta(seconds=n), subid=CLICK, tid="A", payout=n, status=status)
+        for n, status in enumerate(("lead", "sale", "trash"), 1)
+    )
+    take(engine, lead)
+    assert verdicts(take(engine, trash)) == [("update", "transition")]
+    assert verdicts(take(engine, sale)) == [("repeated", "older")]
+    assert conversions(engine)[0]["status"] == "rejected"
+    again(engine, lead, sale, trash)
+    assert (conversions(engine)[0]["status"], len(history(engine))) == ("rejected", 2)
+
+
+def test_it_keeps_its_conversion_when_the_transaction_is_read_otherwise(engine: Engine) -> None:
+    source = make_source(engine, fields={**FIELDS, "transaction_id": ("nothing",)})
+    store_click(engine)
+    events = [postback(source, subid=CLICK, tid=f"T{n}", payout="5") for n in range(3)]
+    assert [one.verdict for one in take(engine, *events)] == ["conversion", "repeated", "repeated"]
+    change(engine, source)
+    told = again(engine, *events, now=LATER)
+    assert [(one.verdict, one.changed) for one in told] == [("conversion", True)] * 3
+    assert [row["transaction_id"] for row in conversions(engine)] == ["T0", "T1", "T2"]
+    assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 3
+
+
+def test_it_takes_back_what_it_would_not_make_now(engine: Engine) -> None:
+    source = make_source(engine)
+    store_click(engine)
+    event = postback(source, subid=CLICK, tid="A", payout="5", status="sale")
+    take(engine, event)
+    change(engine, source, statuses={"sale": "ignore"})
+    (told,) = again(engine, event, now=LATER)
+    assert (told.verdict, told.why["code"], told.changed) == ("ignored", "ignored_status", True)
+    assert (told.before["status"], told.after["status"]) == ("approved", "rejected")
+    assert history(engine)[-1][1:] == (2, "withdraw", "rejected")
+    assert [one.changed for one in again(engine, event, now=LATER)] == [False]
+    change(engine, source)
+    (told,) = again(engine, event, now=LATER)
+    assert (told.verdict, told.changed) == ("update", True)
+    assert [(row["status"], row["revenue"]) for row in conversions(engine)] == [("approved", 5)]
+
+
+def test_it_counts_a_late_one_when_the_window_is_wider_now(engine: Engine) -> None:
+    source = make_source(engine, window_days=1)
+    store_click(engine, at=NOW - timedelta(days=5))
+    event = postback(source, subid=store_click(engine, at=NOW - timedelta(days=5)), payout="5")
+    assert [one.verdict for one in take(engine, event)] == ["late"]
+    change(engine, source, window_days=30)
+    assert [one.verdict for one in again(engine, event)] == ["conversion"]
+    assert [row["is_late"] for row in conversions(engine)] == [False]
+
+
+def test_it_makes_a_conversion_of_what_could_not_be_read(engine: Engine) -> None:
+    source = make_source(engine, statuses={})
+    store_click(engine)
+    event = postback(source, subid=CLICK, status="Sale", payout="5")
+    assert verdicts(take(engine, event)) == [("unreadable", "unknown_status")]
+    change(engine, source)
+    assert verdicts(again(engine, event)) == [("conversion", "matched")]
+    assert rows(engine, "select count(*) from conversions") == [(1,)]
