@@ -25,8 +25,9 @@ class Page:
 
     @property
     def is_here(self) -> bool:
-        """True on every page of the same blueprint."""
-        return request.blueprint == self.endpoint.partition(".")[0]
+        """True on every page of the same blueprint; of Settings also on the pages within it."""
+        within = SETTINGS if self.endpoint == "settings.domains" else (self,)
+        return request.blueprint in {page.endpoint.partition(".")[0] for page in within}
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Any secret, and ROBOT_NETWORKS, may be given as `NAME_FILE`, the path of a file 
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -59,6 +60,7 @@ class Settings:
     mail_from: str
     login_rate: int
     api_rate: int
+    sending_networks: tuple[IPv4Network | IPv6Network, ...]
     worker_processes: int
     worker_threads: int
     worker_lease: int
@@ -107,6 +109,7 @@ class Settings:
             mail_from=env.text("MAIL_FROM", "rastro@localhost"),
             login_rate=env.integer("LOGIN_RATE", 10, 0, 100_000),
             api_rate=env.integer("API_RATE", 600, 0, 1_000_000),
+            sending_networks=env.own_networks("SENDING_NETWORKS"),
             worker_processes=env.integer("WORKER_PROCESSES", 1, 1, 64),
             worker_threads=env.integer("WORKER_THREADS", 1, 1, 64),
             worker_lease=env.integer("WORKER_LEASE", 15, 1, 3600),
@@ -255,6 +258,13 @@ class _Reader:
             return parse_networks(self.text(name, ""))
         except ValueError as error:
             raise SettingError(f"{name}: {error}.") from error
+
+    def own_networks(self, name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+        """Ranges alone: a number of hops means nothing here."""
+        found = self.networks(name)
+        if found.hops:
+            raise SettingError(f"{name} must be ranges such as 10.0.0.0/8, not a number.")
+        return found.ranges
 
     def ranges(self, name: str) -> Ranges | None:
         """Like a secret, it may lie in a file: lists of ranges are long."""

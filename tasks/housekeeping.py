@@ -1,11 +1,12 @@
 """What the schedule runs: looking after tables and Redis. Each may run twice, or late, without harm."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from core.contracts import keys
+from core.db import deliveries
 from core.db.models import PasswordReset
 from core.db.models import Session as SignIn
 from core.db.partitions import ensure_partitions
@@ -17,6 +18,7 @@ from core.services.queues.letters import forget_before
 from tasks.registry import Context
 
 MONTHS_AHEAD = 3
+DELIVERIES_KEPT = timedelta(days=90)
 
 
 def make_partitions(context: Context, now: datetime) -> str:
@@ -82,6 +84,17 @@ def prune_alerts(context: Context, now: datetime) -> str:
     """Remove alerts that were over a year ago."""
     with Session(context.engine) as session:
         return f"{alerts.prune_alerts(session, now=now)} removed"
+
+
+def prune_deliveries(context: Context, now: datetime) -> str:
+    """Remove what was sent on (or given up) more than ninety days ago."""
+    removed = 0
+    while True:
+        with context.engine.begin() as connection:
+            step = deliveries.prune(connection, before=now - DELIVERIES_KEPT)
+        removed += step
+        if not step:
+            return f"{removed} removed"
 
 
 def prune_visitors(context: Context, now: datetime) -> str:

@@ -21,6 +21,7 @@ from tasks.outbox import MOST, pump
 from tasks.queues import LANES, POOLS, SCHEDULING_POOL
 from tasks.registry import REGISTRY, Context
 from tasks.runner import TaskHuey
+from tasks.sending import Sender
 from tasks.streams import make_client
 
 log = logger(__name__)
@@ -43,7 +44,7 @@ def run(settings: Settings, *, pool: str) -> None:
     logging.getLogger("huey.consumer").setLevel(logging.WARNING)
     threads = len(LANES[pool]) * settings.worker_threads
     idle_limit = 2 * settings.worker_lease  # what this process held is another's by then
-    engine = make_engine(settings.database_url, pool_size=threads + 3, idle_limit=idle_limit)
+    engine = make_engine(settings.database_url, pool_size=threads + 4, idle_limit=idle_limit)
     trace_statements(engine)
     context = Context(settings=settings, engine=engine, redis=make_redis(settings.redis_url, timeout=5))
     client = make_client(settings.redis_url, connections=threads + 8)
@@ -60,7 +61,13 @@ def run(settings: Settings, *, pool: str) -> None:
         log.info("worker.metrics", port=port)
     _collect_seldom()
     os.nice(NICENESS)
+    sender = None
+    if pool == SCHEDULING_POOL:
+        sender = Sender(engine, stopping=consumer.stop_flag, allowed=settings.sending_networks)
+        sender.start()
     consumer.run()
+    if sender is not None:
+        sender.stop()
     telemetry.stop()
 
 

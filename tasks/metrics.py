@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 
 import redis
-from prometheus_client import REGISTRY, Counter, Histogram
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -31,6 +31,15 @@ SECONDS = Histogram(
     ["queue"],
     buckets=(0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600),
 )
+SENT = Counter(
+    "rastro_sending_attempts", "Attempts to send a conversion on, by what came of them", ["result"]
+)
+SENDING_SECONDS = Histogram(
+    "rastro_sending_seconds",
+    "Time that a receiver took to answer an attempt",
+    buckets=(0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+SENDING_WAITING = Gauge("rastro_sending_waiting", "What is to be sent on, now or later")
 
 
 _GAUGES = {

@@ -87,6 +87,12 @@ ENTRIES = (
         about="Removes alerts that were over a year ago",
     ),
     Entry(
+        "prune deliveries",
+        housekeeping.prune_deliveries,
+        every=timedelta(days=1),
+        about="Removes what was sent on more than ninety days ago",
+    ),
+    Entry(
         "trim dead letters",
         housekeeping.trim_dead_letters,
         every=timedelta(hours=1),

@@ -30,6 +30,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from core.db.base import Base, CreatedAt, Id
 from core.domain.conversions import STATUSES, VERDICTS
+from core.domain.sending import KINDS, STATES
 
 _MONEY = Numeric(20, 6)
 _JSON = text("'{}'::jsonb")
@@ -267,7 +268,10 @@ class Coupon(Base):
 
 class Webhook(Base):
     """An outgoing postback. `url` and `body` have macros; `settings` is a `core.domain.sending.SendingSettings` as JSON
-    (method, headers, statuses, events, percentage, delay). Of the three scopes those that are set must all match."""
+    (method, headers, statuses, events, percentage, delay). Of the three scopes those that are set must all match.
+
+    `failures` are failed attempts in a row, the first of them at `failing_since`; `disabled_at` is when they were too
+    many, so that it was switched off: what comes meanwhile waits."""
 
     __tablename__ = "webhooks"
     __table_args__ = (CheckConstraint("version > 0", name="version"),)
@@ -283,6 +287,7 @@ class Webhook(Base):
     link_id: Mapped[int | None] = mapped_column(ForeignKey("links.id", ondelete="CASCADE"))
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    failing_since: Mapped[dt.datetime | None]
     disabled_at: Mapped[dt.datetime | None]
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     created_at: Mapped[CreatedAt]
@@ -290,13 +295,48 @@ class Webhook(Base):
 
 
 class WebhookDelivery(Base):
-    """One sending of one version of a conversion to one webhook, its payload and the last answer. `next_try` is set
-    while it is to be sent (again); `leased_until` while a worker sends it."""
+    """One status of a conversion as it is told to one webhook: what was sent last and what came back, `tries` of each
+    attempt ({at, status, ms, error}). Once per webhook, conversion and status, but for tests and what a person had sent
+    once more (`kind`, as in `core.domain.sending`). `next_try` is set while it is to be sent (again), `leased_until`
+    while a worker sends it."""
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
-        CheckConstraint(_one_of("state", ("waiting", "done", "failed", "skipped")), name="state"),
-        Index("ix_webhook_deliveries_due", "next_try", postgresql_where=text("next_try is not null")),
+        CheckConstraint(_one_of("kind", KINDS), name="kind"),
+        CheckConstraint(_one_of("state", STATES), name="state"),
+        Index(
+            "uq_webhook_deliveries_once",
+            "webhook_id",
+            "conversion_id",
+            "status",
+            unique=True,
+            postgresql_where=text("kind = 'event'"),
+        ),
+        Index(
+            "ix_webhook_deliveries_due",
+            "webhook_id",
+            "next_try",
+            "id",
+            postgresql_where=text("next_try is not null"),
+        ),
+        Index(
+            "ix_webhook_deliveries_leased",
+            "webhook_id",
+            "leased_until",
+            postgresql_where=text("leased_until is not null"),
+        ),
+        Index(
+            "ix_webhook_deliveries_tests",
+            "next_try",
+            postgresql_where=text("kind = 'test' and next_try is not null"),
+        ),
+        Index("ix_webhook_deliveries_ended", "ended_at"),
+        Index(
+            "ix_webhook_deliveries_failed",
+            "webhook_id",
+            "created_at",
+            postgresql_where=text("state = 'failed'"),
+        ),
         Index("ix_webhook_deliveries_webhook", "webhook_id", text("id DESC")),
         Index("ix_webhook_deliveries_conversion", "conversion_id"),
     )
@@ -305,6 +345,7 @@ class WebhookDelivery(Base):
     webhook_id: Mapped[int] = mapped_column(ForeignKey("webhooks.id", ondelete="CASCADE"))
     conversion_id: Mapped[int | None] = mapped_column(ForeignKey("conversions.id", ondelete="CASCADE"))
     conversion_version: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    status: Mapped[str] = mapped_column(server_default="")
     kind: Mapped[str] = mapped_column(server_default="event")
     resent_from: Mapped[int | None] = mapped_column(BigInteger)
     state: Mapped[str] = mapped_column(server_default="waiting")
@@ -318,5 +359,6 @@ class WebhookDelivery(Base):
     response_body: Mapped[str] = mapped_column(server_default="")
     error: Mapped[str] = mapped_column(server_default="")
     ms: Mapped[int | None] = mapped_column(Integer)
+    tries: Mapped[list[dict[str, Any]]] = mapped_column(JSONB, server_default=text("'[]'::jsonb"))
     created_at: Mapped[CreatedAt]
     ended_at: Mapped[dt.datetime | None]

@@ -9,6 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.orm import Session
 
+from core.db.conversions import Webhook
 from core.db.work import Alert, AlertSettings, SilencedTask
 from core.domain.books import Books, Hour
 from core.domain.urls import DestinationRefused, check_destination
@@ -22,7 +23,7 @@ from core.services.queues.states import QueueState, read_queues
 
 log = logger(__name__)
 
-LONG_WAIT, FAILED, BOOKS = "long wait", "failed", "books"
+LONG_WAIT, FAILED, BOOKS, SENDING = "long wait", "failed", "books", "sending"
 LONGEST_WAIT_S = 24 * 3600
 MOST_EMAILS = 20
 KEPT = timedelta(days=365)
@@ -102,8 +103,8 @@ def last_alerts(session: Session, *, most: int = 30) -> Sequence[Alert]:
 
 
 def look_around(session: Session, redis: "Redis", *, books: Books, now: datetime) -> dict[Key, str]:
-    """Everything that is the matter now: queues that wait too long, failures, hours of the books that do not come out.
-    Raises RedisError."""
+    """Everything that is the matter now: queues that wait too long, failures, hours of the books that do not come out,
+    webhooks that were switched off. Raises RedisError."""
     longest = alert_settings(session).long_wait_s
     silenced = silenced_tasks(session)
     found = {
@@ -114,6 +115,7 @@ def look_around(session: Session, redis: "Redis", *, books: Books, now: datetime
         for group in read_groups(redis)
         if silence_key(group) not in silenced
     }
+    found |= {(SENDING, str(webhook.id)): _sending_words(webhook) for webhook in _given_up(session)}
     return found | {(BOOKS, hour.start.isoformat()): _books_words(hour) for hour in books.unbalanced}
 
 
@@ -207,6 +209,11 @@ def _slow(states: Sequence[QueueState], longest: int) -> list[QueueState]:
     return [state for state in states if state.waits_s > longest and not state.paused]
 
 
+def _given_up(session: Session) -> Sequence[Webhook]:
+    """Outgoing postbacks that Rastro itself switched off, and nobody has switched on again."""
+    return session.scalars(select(Webhook).where(Webhook.disabled_at.is_not(None)).order_by(Webhook.id)).all()
+
+
 def _wait_words(state: QueueState) -> str:
     entries = "1 entry waits" if state.waiting == 1 else f"{state.waiting:,} entries wait"
     return f"{state.name}: {entries}, the oldest for {round(state.waits_s):,} s"
@@ -216,6 +223,10 @@ def _failure_words(group: Group) -> str:
     entries = "1 entry" if group.count == 1 else f"{group.count:,} entries"
     error = (group.error or group.reason).partition("\n")[0][:150]
     return f"{entries} of {group.task or group.queue} set aside: {error}"
+
+
+def _sending_words(webhook: Webhook) -> str:
+    return f"“{webhook.name}” is sent no conversions any more: {webhook.failures:,} attempts in a row failed"
 
 
 def _books_words(hour: Hour) -> str:

@@ -241,6 +241,7 @@ def upgrade() -> None:
         sa.Column("link_id", sa.BigInteger(), nullable=True),
         sa.Column("is_active", sa.Boolean(), server_default=sa.text("true"), nullable=False),
         sa.Column("failures", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("failing_since", sa.DateTime(timezone=True), nullable=True),
         sa.Column("disabled_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("version", sa.Integer(), server_default=sa.text("1"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
@@ -283,6 +284,7 @@ def upgrade() -> None:
         sa.Column("webhook_id", sa.BigInteger(), nullable=False),
         sa.Column("conversion_id", sa.BigInteger(), nullable=True),
         sa.Column("conversion_version", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("status", sa.Text(), server_default="", nullable=False),
         sa.Column("kind", sa.Text(), server_default="event", nullable=False),
         sa.Column("resent_from", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
@@ -296,8 +298,10 @@ def upgrade() -> None:
         sa.Column("response_body", sa.Text(), server_default="", nullable=False),
         sa.Column("error", sa.Text(), server_default="", nullable=False),
         sa.Column("ms", sa.Integer(), nullable=True),
+        sa.Column("tries", postgresql.JSONB(), server_default=sa.text("'[]'::jsonb"), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.CheckConstraint("kind in ('event', 'test', 'resend')", name=op.f("ck_webhook_deliveries_kind")),
         sa.CheckConstraint(
             "state in ('waiting', 'done', 'failed', 'skipped')", name=op.f("ck_webhook_deliveries_state")
         ),
@@ -316,9 +320,38 @@ def upgrade() -> None:
     op.create_index(
         "ix_webhook_deliveries_due",
         "webhook_deliveries",
-        ["next_try"],
+        ["webhook_id", "next_try", "id"],
         unique=False,
         postgresql_where=sa.text("next_try is not null"),
+    )
+    op.create_index(
+        "ix_webhook_deliveries_leased",
+        "webhook_deliveries",
+        ["webhook_id", "leased_until"],
+        unique=False,
+        postgresql_where=sa.text("leased_until is not null"),
+    )
+    op.create_index(
+        "ix_webhook_deliveries_tests",
+        "webhook_deliveries",
+        ["next_try"],
+        unique=False,
+        postgresql_where=sa.text("kind = 'test' and next_try is not null"),
+    )
+    op.create_index("ix_webhook_deliveries_ended", "webhook_deliveries", ["ended_at"], unique=False)
+    op.create_index(
+        "ix_webhook_deliveries_failed",
+        "webhook_deliveries",
+        ["webhook_id", "created_at"],
+        unique=False,
+        postgresql_where=sa.text("state = 'failed'"),
+    )
+    op.create_index(
+        "uq_webhook_deliveries_once",
+        "webhook_deliveries",
+        ["webhook_id", "conversion_id", "status"],
+        unique=True,
+        postgresql_where=sa.text("kind = 'event'"),
     )
     op.create_index(
         "ix_webhook_deliveries_webhook",
