@@ -20,11 +20,12 @@ from admin_flask.nav import page_url
 from admin_flask.queues.views import blueprint as queues
 from admin_flask.sending.views import blueprint as sending
 from admin_flask.settings.views import blueprint as settings_pages
+from admin_flask.sources.views import blueprint as sources
 from core.config import Settings
 from core.services.mail import Sender, make_mailer
 from core.services.redis_client import make_redis
 
-BLUEPRINTS = (health, auth, account, freshness, links, queues, settings_pages, sending)
+BLUEPRINTS = (health, auth, account, freshness, links, queues, settings_pages, sources, sending)
 YEAR_S = 365 * 24 * 3600
 LARGEST_FORM = 512 * 1024
 

@@ -69,6 +69,20 @@ SPOOLED = Gauge("rastro_spooled", "Clicks that wait on disk")
 CAP_OVERSHOOT = Counter("rastro_cap_overshoot", "People led beyond a click cap while Redis was away")
 REPLAYED = Counter("rastro_replayed", "Spooled clicks that reached Redis")
 STRANDED = Counter("rastro_stranded", "Clicks still on disk when the tracker stopped")
+POSTBACKS = Tallies("rastro_postbacks", "Postbacks, by where they were kept", "kept")
+POSTBACKS_TAKEN = Tallies("rastro_postbacks_taken", "Postbacks taken, by how they came", "kind")
+POSTBACKS_REFUSED = Tallies("rastro_postbacks_refused", "Postbacks refused at the door, by reason", "reason")
+POSTBACKS_IGNORED = Tallies(
+    "rastro_postbacks_ignored", "Looks at postback addresses that count for nothing", "reason"
+)
+POSTBACK_SECONDS = Histogram(
+    "rastro_postback_seconds",
+    "Time from the end of a postback's head to the writing of its answer",
+    bounds=SECONDS,
+)
+POSTBACKS_SPOOLED = Gauge("rastro_postbacks_spooled", "Postbacks that wait on disk")
+POSTBACKS_REPLAYED = Counter("rastro_postbacks_replayed", "Spooled postbacks that reached Redis")
+POSTBACKS_STRANDED = Counter("rastro_postbacks_stranded", "Postbacks still on disk when the tracker stopped")
 REPORT_READS = Counter("rastro_report_reads", "Reports read, by the server that was asked", ["server"])
 REPLICA_LAG = Gauge("rastro_replica_lag_seconds", "How far the read replica was behind when it was looked at")
 CLOCK_BACK = Counter("rastro_clock_back", "Times the clock jumped back")

@@ -20,3 +20,9 @@ def publish_domain(context: Context, host: str) -> None:
 def publish_default_domain(context: Context) -> None:
     """Publish which domain is the default one now."""
     publishing.publish_default_domain(context.engine, context.redis)
+
+
+@task(queue="publish", name=publishing.SOURCES_TASK, retries=10)
+def publish_sources(context: Context) -> None:
+    """Publish which sources of conversions there are now."""
+    publishing.publish_sources(context.engine, context.redis)

@@ -1,15 +1,21 @@
-"""The Quart application: probes, small files, and every other path as a short link."""
+"""The Quart application: probes, small files, postbacks and pixels, and every other path as a short link."""
 
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from pathlib import Path
+from time import perf_counter
 from typing import Any, cast
 
-from quart import Quart, Response, request
+from quart import Quart, Request, Response, request
+from quart.wrappers.request import Body
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, UnsupportedMediaType
 
 from core.config import Settings
+from core.contracts.postback_event import LARGEST
+from core.observe import POSTBACK_SECONDS
 from tracker_quart.answers import Answer
+from tracker_quart.hits import Hit, read_hit
 from tracker_quart.request_head import OWN_PATHS
 from tracker_quart.service import Service
 from tracker_quart.visit import Visit, password_in, read_visit
@@ -18,6 +24,11 @@ _LONG = "public, max-age=604800"
 _EXTENSION = "rastro"
 _LARGEST_BODY = 4096  # a password of 128 characters takes 1.5 kB when each is percent-encoded
 _BODY_S = 10
+_MOST_READ = 2 << 20
+"""Bytes of a postback's body that are waited for, so that whoever sends hears the answer. More are not."""
+
+_POSTBACK = "/postback/"
+_SCRIPT = Path(__file__).with_name("rastro.js")
 _FORM = "application/x-www-form-urlencoded"
 
 Asgi = Callable[[Any, Any, Any], Awaitable[None]]
@@ -29,10 +40,39 @@ class Bare(Response):
     default_mimetype = None  # type: ignore[assignment]
 
 
+class Posted(Body):
+    """The body of a postback: its beginning, LARGEST bytes at most, and its size, as far as that is known."""
+
+    def __init__(self, announced: int | None) -> None:
+        super().__init__(None, None)
+        self.size = 0
+        if announced is not None and announced > _MOST_READ:
+            self.size = announced
+            self.set_complete()
+
+    def append(self, data: bytes) -> None:
+        if self._complete.is_set():
+            return
+        self.size += len(data)
+        super().append(data[: LARGEST - len(self._data)])
+        if self.size > _MOST_READ:
+            self.set_complete()
+
+
+class Asked(Request):
+    """A request whose body is read as far as its path is worth it."""
+
+    def __init__(self, method: str, scheme: str, path: str, *rest: Any, **more: Any) -> None:
+        super().__init__(method, scheme, path, *rest, **more)
+        if path.startswith(_POSTBACK):
+            self.body = Posted(self.content_length)
+
+
 def create_app(settings: Settings) -> Quart:
     """The tracker's app. Its Service lives from start-up to shutdown of the app; `service_of` finds it."""
     app = Quart(__name__, static_folder=None, template_folder=None)
     app.response_class = Bare
+    app.request_class = Asked
     app.config.update(MAX_CONTENT_LENGTH=_LARGEST_BODY, BODY_TIMEOUT=_BODY_S)
     app.asgi_app = _origin_form(app.asgi_app)  # type: ignore[method-assign, assignment]
 
@@ -65,6 +105,35 @@ def create_app(settings: Settings) -> Quart:
     async def icon() -> Response:
         """None of ours: the pages under a domain are its owner's. Cached, so that browsers stop asking."""
         return Bare(b"", 204, {"cache-control": _LONG})
+
+    script = _SCRIPT.read_bytes()
+
+    @app.get("/rastro.js")
+    async def rastro_js() -> Response:
+        """For pages of whatever origin; that is what it is for."""
+        headers = {
+            "content-type": "text/javascript; charset=utf-8",
+            "cache-control": "public, max-age=3600",
+            "x-content-type-options": "nosniff",
+            "cross-origin-resource-policy": "cross-origin",
+            "access-control-allow-origin": "*",
+        }
+        return Bare(script, 200, headers)
+
+    async def received(hit: Hit) -> Response:
+        began = perf_counter()
+        answer = await service_of(app).receiver.receive(hit)
+        POSTBACK_SECONDS.observe(perf_counter() - began)
+        return _response(answer)
+
+    @app.route(f"{_POSTBACK}<token>", methods=["GET", "POST"])
+    async def postback(token: str) -> Response:
+        body = await request.get_data(cache=False, as_text=False, parse_form_data=False)
+        return await received(_hit(settings, token, is_pixel=False, body=body))
+
+    @app.get("/pixel/<token>.gif")
+    async def pixel(token: str) -> Response:
+        return await received(_hit(settings, token, is_pixel=True))
 
     @app.get("/")
     @app.get("/<path:slug>")
@@ -124,6 +193,22 @@ def _visit(settings: Settings) -> Visit:
         headers=scope["headers"],
         peer=(scope.get("client") or ("",))[0],
         proxies=settings.trusted_proxies,
+    )
+
+
+def _hit(settings: Settings, token: str, *, is_pixel: bool, body: bytes = b"") -> Hit:
+    scope = cast(dict[str, Any], request.scope)
+    return read_hit(
+        token,
+        is_pixel=is_pixel,
+        method=request.method,
+        target=scope["raw_path"],
+        query=scope["query_string"],
+        headers=scope["headers"],
+        peer=(scope.get("client") or ("",))[0],
+        proxies=settings.trusted_proxies,
+        body=body,
+        skipped=request.body.size - len(body) if isinstance(request.body, Posted) else 0,
     )
 
 

@@ -15,7 +15,7 @@ from core.contracts import click_event
 from core.contracts.click_event import ClickEvent
 from core.domain.decision import Decision
 from tracker_quart.cap_stream import FULL, PERSON, ROBOT, CappedClick, CapStream
-from tracker_quart.click_stream import Click
+from tracker_quart.event_stream import Event
 from tracker_quart.keeping import LARGEST_GROUP, MOST_PENDING, Keeping, NotInRedis
 
 
@@ -75,6 +75,6 @@ class Caps:
         try:
             verdicts = await self._keeping.in_redis(len(clicks), partial(self._stream.add, clicks, who=who))
         except NotInRedis:
-            await self._keeping.on_disk([Click(click.id, click.led) for click in clicks])
+            await self._keeping.on_disk([Event(click.id, click.led) for click in clicks])
             return [True] * len(clicks)
         return [verdict != FULL for verdict in verdicts]

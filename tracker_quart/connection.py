@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
 
-from core.observe import REDIRECT_SECONDS, logger
+from core.contracts.postback_event import LARGEST
+from core.histogram import Histogram
+from core.observe import POSTBACK_SECONDS, REDIRECT_SECONDS, logger
 from tracker_quart.answers import Answer
-from tracker_quart.request_head import may_become_plain
+from tracker_quart.request_head import may_become_long_hit, may_become_plain
 
 if TYPE_CHECKING:
     from tracker_quart.fastlane import FastLane
@@ -25,6 +27,9 @@ HEAD_S = 10.0
 
 KEEP_ALIVE_REQUESTS = 100_000
 LONGEST_HEAD = 8192
+LONGEST_QUERY = 2 << 20
+"""Bytes of a postback's query that are waited for, so that whoever sends hears that they are too many."""
+
 MOST_TURNS = 32
 """Requests of one connection that are worked on at a time; further ones wait unread."""
 
@@ -43,12 +48,14 @@ log = logger(__name__)
 
 
 class Turn(msgspec.Struct, eq=False):
-    """A request's place in the order of answers. `began` is when its head was there, on the clock of perf_counter."""
+    """A request's place in the order of answers. `began` is when its head was there, on the clock of perf_counter;
+    `seconds` is told how long the answer took from then on."""
 
     connection: "Connection"
     is_head: bool
     closes: bool
     began: float
+    seconds: Histogram
     data: bytes | None = None
 
     def reply(self, answer: Answer) -> None:
@@ -82,6 +89,7 @@ class Connection(asyncio.Protocol):
         self._turns: deque[Turn] = deque()
         self._requests = 0
         self._head_begun = False
+        self._skipped = 0
         self._heard_all = False
         self._choked = False
         self._handing_over = False
@@ -138,6 +146,7 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Drop the connection, unsent answers included."""
+        self._closed = True
         self._transport.abort()
 
     def close_when_idle(self) -> None:
@@ -155,7 +164,7 @@ class Connection(asyncio.Protocol):
         while turns and not self._closed and (data := turns[0].data) is not None:
             self._transport.write(data)
             turn = turns.popleft()
-            REDIRECT_SECONDS.observe(perf_counter() - turn.began)
+            turn.seconds.observe(perf_counter() - turn.began)
             if turn.closes:
                 self._close()
                 return
@@ -195,10 +204,15 @@ class Connection(asyncio.Protocol):
             end = buffer.find(b"\r\n\r\n", start) + 4
             if end < 4:
                 rest = buffer[start:] if start else buffer
+                if len(rest) > LONGEST_HEAD and not self._heard_all and self._is_long(rest):
+                    buffer, start = self._shortened(rest), 0
+                    break
                 self._handing_over = self._heard_all or len(rest) > LONGEST_HEAD or not may_become_plain(rest)
                 break
             self._head_begun = False
-            if end - start > LONGEST_HEAD or not self._take(buffer[start:end], is_last=end == len(buffer)):
+            if self._skipped:
+                self._take_shortened(buffer[:end], is_last=end == len(buffer))
+            elif end - start > LONGEST_HEAD or not self._take(buffer[start:end], is_last=end == len(buffer)):
                 self._handing_over = True
                 break
             start = end
@@ -212,18 +226,58 @@ class Connection(asyncio.Protocol):
         began = perf_counter()
         asked = self.lane.reader.read(head, self._peer)
         if asked is None:
-            return False
+            return self._take_hit(head, began, is_last=is_last)
         visit, closes = asked
         if closes and not is_last:
             return False
-        self._requests += 1
-        turn = Turn(self, visit.method == "HEAD", closes or self._requests >= KEEP_ALIVE_REQUESTS, began)
-        self._turns.append(turn)
+        turn = self._turn(visit.method, closes, began, REDIRECT_SECONDS)
         try:
             self.lane.service.redirector.begin(visit, turn)
         except Exception:
             turn.failed()
         return True
+
+    def _take_hit(self, head: bytes, began: float, *, is_last: bool) -> bool:
+        """As `_take`, for a head that is no visit's."""
+        asked = self.lane.reader.read_hit(head, self._peer, skipped=self._skipped)
+        if asked is None:
+            return False
+        hit, closes = asked
+        if closes and not is_last:
+            return False
+        turn = self._turn(hit.visit.method, closes, began, POSTBACK_SECONDS)
+        try:
+            self.lane.service.receiver.begin(hit, turn)
+        except Exception:
+            turn.failed()
+        return True
+
+    def _is_long(self, rest: bytes) -> bool:
+        return self._skipped > 0 or may_become_long_hit(rest)
+
+    def _shortened(self, rest: bytes) -> bytes:
+        """What is kept of a postback with a query that can not be taken: enough of its beginning to be seen, and of its
+        end to find where the head ends. Nobody fills the memory with it."""
+        if len(rest) > LARGEST + 3 * LONGEST_HEAD:
+            kept = rest[: LARGEST + LONGEST_HEAD] + rest[-LONGEST_HEAD:]
+            self._skipped += len(rest) - len(kept)
+            if self._skipped > LONGEST_QUERY:
+                self.abort()
+            return kept
+        return rest
+
+    def _take_shortened(self, head: bytes, *, is_last: bool) -> None:
+        """Answer such a postback, whose head has come. It can not be handed over any more."""
+        if not self._take_hit(head, perf_counter(), is_last=is_last):
+            self.abort()
+        self._skipped = 0
+
+    def _turn(self, method: str, closes: bool, began: float, seconds: Histogram) -> Turn:
+        """A place in the order of answers for the request at hand."""
+        self._requests += 1
+        turn = Turn(self, method == "HEAD", closes or self._requests >= KEEP_ALIVE_REQUESTS, began, seconds)
+        self._turns.append(turn)
+        return turn
 
     def _listen(self) -> None:
         """Read on, unless what was read has not been worked off."""

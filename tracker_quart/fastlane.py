@@ -1,9 +1,10 @@
-"""The fast lane: connections that answer plain requests for short links themselves, and hand the rest to Hypercorn.
+"""The fast lane: connections that answer plain requests for short links, postbacks and pixels themselves, and hand the
+rest to Hypercorn.
 
-A connection starts here. Each head that `request_head` takes is answered by the same Redirector as the Quart route,
-with the same bytes. The first request that is anything else moves the connection, with all bytes from that request
-on, to Hypercorn's own stack for good; a few requests later (HANDED_OVER_REQUESTS) Hypercorn closes it, so that the
-client's next connection starts here again.
+A connection starts here. Each head that `request_head` takes is answered by the same Redirector, or Receiver, as the
+Quart route, with the same bytes. The first request that is anything else moves the connection, with all bytes from
+that request on, to Hypercorn's own stack for good; a few requests later (HANDED_OVER_REQUESTS) Hypercorn closes it, so
+that the client's next connection starts here again.
 """
 
 import asyncio

@@ -17,8 +17,8 @@ from tracker_quart.answers import Answer, lasting_redirect, redirect_to
 from tracker_quart.app_page import AppPage
 from tracker_quart.caps import capped_click
 from tracker_quart.click_ids import ClickIds
-from tracker_quart.click_stream import Click
 from tracker_quart.compiled import Compiled
+from tracker_quart.event_stream import Event
 from tracker_quart.macros import MacroValues
 from tracker_quart.replies import Replies
 from tracker_quart.returning import name_of
@@ -57,7 +57,7 @@ class Guide:
         if compiled.answer is not None and not visit.query:  # as `decide` would, for nearly all links
             self._redirected.inc()
             event = _event(click_id, visit, compiled, click_event.REDIRECT, door_bot)
-            return Prepared(compiled.answer, Click(click_id, click_event.encode(event)))
+            return Prepared(compiled.answer, Event(click_id, click_event.encode(event)))
         link, plan = compiled.link, compiled.plan
         now_ms = click_event.unix_ms(click_id)
         if compiled.leads is not None and not visit.query:  # as `decide` would, too
@@ -65,7 +65,7 @@ class Guide:
             led = compiled.leads(Facts(now_ms, visit, door_bot, False, self._country_of))
             event = _event(click_id, visit, compiled, click_event.REDIRECT, door_bot, led.rule, led.variant)
             answer = lasting_redirect(led.url, led.status, link.no_referrer)
-            return Prepared(answer, Click(click_id, click_event.encode(event)))
+            return Prepared(answer, Event(click_id, click_event.encode(event)))
         targeted = None
         if plan is not None:
             may_return = plan.asks_returning and returning is None and not door_bot and visit.ip != ""
@@ -80,13 +80,13 @@ class Guide:
         if decision.outcome != click_event.REDIRECT:
             event = _event(click_id, visit, compiled, decision.outcome, door_bot, 0, 0, source, None)
             return self._held_back(
-                visit, domain, link, decision, Click(click_id, click_event.encode(event)), b""
+                visit, domain, link, decision, Event(click_id, click_event.encode(event)), b""
             )
         answer, event = self._filled(visit, domain, compiled, decision, click_id, door_bot, source)
         if decision.if_capped is not None:
             return self._counted(visit, domain, link, event, answer, decision.if_capped)
         self._redirected.inc()
-        return Prepared(answer, Click(click_id, click_event.encode(event)))
+        return Prepared(answer, Event(click_id, click_event.encode(event)))
 
     def _filled(
         self,
@@ -154,7 +154,7 @@ class Guide:
         domain: DomainSnapshot,
         link: LinkSnapshot,
         decision: Decision,
-        click: Click | None,
+        click: Event | None,
         kept: bytes,
     ) -> Prepared:
         """What a link answers in place of leading on: a fallback, or a page."""

@@ -22,9 +22,10 @@ class Listener:
     """Subscribed to the channel of changes from `start` to `stop`; a lost connection is made again. The client is its
     own: a connection out of a pool could lead to a server that others have left."""
 
-    def __init__(self, client: Any, snapshots: Snapshots) -> None:
+    def __init__(self, client: Any, *caches: Snapshots) -> None:
         self._client = client
-        self._snapshots = snapshots
+        self._caches = caches
+        self._hears = False
         self._task: asyncio.Task[None] | None = None
         self._leaves = False
 
@@ -48,12 +49,11 @@ class Listener:
             try:
                 await self._listen()
             except NOT_ANSWERED as error:
-                if self._snapshots.listening:
+                if self._hears:
                     log.warning("changes.not_heard", error=f"{type(error).__name__}: {error}"[:300])
                     pause = _FIRST_PAUSE_S
             finally:
-                self._snapshots.listening = False
-                self._snapshots.mark_all_stale()
+                self._hear(False)
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE_S)
 
@@ -74,10 +74,17 @@ class Listener:
                     continue
                 silent_s = 0.0
                 if message["type"] == "message":
-                    self._snapshots.mark_stale(message["data"].decode("utf-8", "replace"))
+                    for cache in self._caches:
+                        cache.mark_stale(message["data"].decode("utf-8", "replace"))
                 elif message["type"] == "subscribe":
                     # changes before this moment were not heard
-                    self._snapshots.mark_all_stale()
-                    self._snapshots.listening = True
+                    self._hear(True)
                     log.info("changes.heard")
             raise TimeoutError(f"Redis has been silent for {silent_s:g} s")
+
+    def _hear(self, hears: bool) -> None:
+        """Announcements are heard from now on, or no more: what was held may be old by now."""
+        self._hears = hears
+        for cache in self._caches:
+            cache.mark_all_stale()
+            cache.listening = hears

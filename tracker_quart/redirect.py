@@ -20,8 +20,8 @@ from tracker_quart import pages
 from tracker_quart.access_log import AccessLog
 from tracker_quart.answers import Answer
 from tracker_quart.caps import Caps
-from tracker_quart.clicklog import ClickLog
 from tracker_quart.compiled import Compiled
+from tracker_quart.event_log import EventLog
 from tracker_quart.guide import Guide
 from tracker_quart.replies import Replies
 from tracker_quart.returning import Visitors
@@ -65,7 +65,7 @@ class Redirector:
         self,
         *,
         snapshots: Snapshots,
-        clicks: ClickLog,
+        clicks: EventLog,
         caps: Caps,
         visitors: Visitors,
         guide: Guide,

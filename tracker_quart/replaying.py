@@ -1,4 +1,4 @@
-"""Clicks from disk on their way into Redis, on a connection of their own: they are in no hurry, and visitors are."""
+"""Events from disk on their way into Redis, on a connection of their own: they are in no hurry, and visitors are."""
 
 from collections.abc import Sequence
 
@@ -9,23 +9,25 @@ from core.contracts import click_event
 from core.contracts.click_event import ClickEvent
 from core.observe import CAP_OVERSHOOT
 from tracker_quart.cap_stream import BEYOND, LED, CappedClick, CapStream
-from tracker_quart.click_stream import Click, ClickStream
+from tracker_quart.channels import POSTBACKS
+from tracker_quart.event_stream import Event, EventStream
 from tracker_quart.pipeline import Pipeline
 
 PATIENCE_S = 5.0
 
 
 class Replay:
-    """Sends groups of spooled clicks."""
+    """Sends groups of what was spooled."""
 
     def __init__(self, client: Redis) -> None:
         self._pipeline = Pipeline(client, patience=PATIENCE_S)
-        self._clicks, self._caps = ClickStream(self._pipeline), CapStream(self._pipeline)
+        self._clicks, self._caps = EventStream(self._pipeline), CapStream(self._pipeline)
+        self._postbacks = EventStream(self._pipeline, POSTBACKS)
 
-    async def send(self, clicks: Sequence[Click]) -> None:
-        """Return once all are kept, and counted where they count for a cap. Raises RedisError or OSError; then it is
-        unknown which were, and sending them again does no harm."""
-        others: list[Click] = []
+    async def send(self, clicks: Sequence[Event]) -> None:
+        """Return once all clicks are kept, and counted where they count for a cap. Raises RedisError or OSError; then
+        it is unknown which were, and sending them again does no harm."""
+        others: list[Event] = []
         led: list[CappedClick] = []
         for click in clicks:
             event = _read(click)
@@ -39,12 +41,16 @@ class Replay:
         if others:
             await self._clicks.add(others)
 
+    async def send_postbacks(self, postbacks: Sequence[Event]) -> None:
+        """As `send`, for postbacks."""
+        await self._postbacks.add(postbacks)
+
     def close(self) -> None:
         """End the connection."""
         self._pipeline.close()
 
 
-def _read(click: Click) -> ClickEvent | None:
+def _read(click: Event) -> ClickEvent | None:
     """The event; None for bytes that are none, which the worker will bury."""
     try:
         return click_event.decode(click.data)

@@ -6,7 +6,7 @@ from core.domain.decision import FOUND, UNKNOWN
 from core.observe import ANSWERED, Tally
 from tracker_quart import pages
 from tracker_quart.answers import Answer, redirect_to
-from tracker_quart.click_stream import Click
+from tracker_quart.event_stream import Event
 from tracker_quart.pages import Pages
 from tracker_quart.steps import Prepared
 from tracker_quart.visit import Visit
@@ -40,7 +40,7 @@ class Replies:
         visit: Visit,
         outcome: str,
         domain: DomainSnapshot | None = None,
-        click: Click | None = None,
+        click: Event | None = None,
         kept: bytes = b"",
     ) -> Prepared:
         """The page that says an outcome."""

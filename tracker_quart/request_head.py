@@ -1,4 +1,5 @@
-"""Which requests the fast lane takes: heads that every parser reads alike, and that ask for nothing but a short link.
+"""Which requests the fast lane takes: heads that every parser reads alike, and that ask for nothing but a short link,
+or bring a postback or pixel in their address.
 
 A head is plain when each of its lines has the one shape that leaves nothing to a parser's judgement: no bare CR or LF,
 no control characters, no repeated or folded headers, single spaces in the request line, and no header that announces
@@ -16,6 +17,7 @@ from urllib.parse import unquote
 import msgspec
 
 from core.domain.networks import Networks, Number, forwarded_address, number_of
+from tracker_quart.hits import Hit, read_hit
 from tracker_quart.visit import Visit, field_of, path_of, query_of
 
 OWN_PATHS = frozenset(
@@ -26,12 +28,18 @@ OWN_PATHS = frozenset(
         "favicon.ico",
         "apple-touch-icon.png",
         "apple-touch-icon-precomposed.png",
+        "rastro.js",
     }
 )
 """Paths of one segment that the app answers itself; a test compares them with its routes."""
 
 _STARTS = (b"GET /", b"HEAD /")
 _REQUEST_LINE = re.compile(rb"(GET|HEAD) (/[\x21-\x7e]*) HTTP/1\.([01])")
+_HIT_LINE = re.compile(
+    rb"(GET|HEAD) (/(?:postback/([A-Za-z0-9_-]+)|pixel/([A-Za-z0-9_-]+)\.gif))"
+    rb"(?:\?([\x21-\x7e\x80-\xff]*))? HTTP/1\.([01])"
+)
+_LONG_HIT = re.compile(rb"(?:GET|HEAD) /(?:postback/[A-Za-z0-9_-]+|pixel/[A-Za-z0-9_-]+\.gif)\?[^\r\n]*")
 _HOST = re.compile(rb"[A-Za-z0-9.:\-_\[\]]*")
 _IN_NAMES = b"!#$%&'*+-.^_`|~" + string.digits.encode() + string.ascii_letters.encode()
 _IN_VALUES = bytes([0x09, *range(0x20, 0x7F), *range(0x80, 0x100)])
@@ -105,6 +113,37 @@ class HeadReader:
         )
         return visit, closes
 
+    def read_hit(self, head: bytes, peer: Peer, *, skipped: int = 0) -> tuple[Hit, bool] | None:
+        """As `read`, for a head that brings a postback or a pixel, out of whose query `skipped` bytes were taken. Asked
+        second: short links pay nothing for it."""
+        lines = head.split(b"\r\n")
+        found = _HIT_LINE.fullmatch(lines[0])
+        if found is None:
+            return None
+        fields = dict(map(self._field_of, lines[1:-2]))
+        if "" in fields or len(fields) != len(lines) - 3:
+            return None
+        method, target, of_postback, of_pixel, query, version = found.groups()
+        closes = version == b"0"
+        if "host" not in fields and not closes:
+            return None
+        headers = [
+            (name.lower(), value.strip(b" \t"))
+            for name, _, value in (line.partition(b":") for line in lines[1:-2])
+        ]
+        hit = read_hit(
+            (of_pixel or of_postback).decode("ascii"),
+            is_pixel=of_pixel is not None,
+            method=method.decode("ascii"),
+            target=target,
+            query=query or b"",
+            headers=headers,
+            peer=peer.ip,
+            proxies=self._proxies,
+            skipped=skipped,
+        )
+        return hit, closes or fields.get("connection") == "close"
+
 
 def may_become_plain(start: bytes) -> bool:
     """False when bytes without an empty line, the beginning of a request, can not become one for the fast lane."""
@@ -113,6 +152,11 @@ def may_become_plain(start: bytes) -> bool:
         and start.count(b"\n") == start.count(b"\r\n")
         and b"\0" not in start
     )
+
+
+def may_become_long_hit(start: bytes) -> bool:
+    """True for the beginning of a postback or a pixel whose query has not come to its end."""
+    return _LONG_HIT.fullmatch(start) is not None
 
 
 class _Lines(dict[bytes, Line | None]):

@@ -1,7 +1,7 @@
-"""One file of spooled clicks: appended with fsync, read back whole, locked by the process that owns it.
+"""One file of spooled events: appended with fsync, read back whole, locked by the process that owns it.
 
-A record is its length and its CRC-32 (four big-endian bytes each), then a click's id and its encoded event. A crash in
-the middle of a write leaves a torn tail: reading stops before it. Those clicks were never answered.
+A record is its length and its CRC-32 (four big-endian bytes each), then an event's id and its bytes. A crash in
+the middle of a write leaves a torn tail: reading stops before it. Those were never answered.
 """
 
 import os
@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from tracker_quart.click_stream import Click
+from tracker_quart.event_stream import Event
 from tracker_quart.owned_file import begin, take_over
 
 SUFFIX = ".spool"
@@ -50,10 +50,10 @@ class Segment:
         descriptor = take_over(path, _FLAGS)
         return None if descriptor is None else cls(path, descriptor, size=os.fstat(descriptor).st_size)
 
-    def append(self, clicks: Sequence[Click]) -> None:
+    def append(self, events: Sequence[Event]) -> None:
         """Write and fsync, all of them or none. Raises OSError; the file is as it was, or `is_broken` and must not be
         appended to again (`read` still stops where it was whole)."""
-        block = b"".join(_record(click) for click in clicks)
+        block = b"".join(_record(event) for event in events)
         try:
             written = 0
             while written < len(block):
@@ -66,25 +66,25 @@ class Segment:
                 self.is_broken = True
             raise
         self.size += len(block)
-        self.count += len(clicks)
+        self.count += len(events)
 
-    def read(self) -> tuple[list[Click], int]:
+    def read(self) -> tuple[list[Event], int]:
         """Every whole record, and the number of bytes behind them that are none."""
         content = os.pread(self._descriptor, self.size, 0)
-        clicks = []
+        events = []
         at = 0
         while at + _HEAD.size <= len(content):
             length, check = _HEAD.unpack_from(content, at)
             body = content[at + _HEAD.size : at + _HEAD.size + length]
             if not _ID < length <= _LARGEST_RECORD or len(body) < length or zlib.crc32(body) != check:
                 break
-            clicks.append(Click(body[:_ID], body[_ID:]))
+            events.append(Event(body[:_ID], body[_ID:]))
             at += _HEAD.size + length
-        self.count = len(clicks)
-        return clicks, len(content) - at
+        self.count = len(events)
+        return events, len(content) - at
 
     def remove(self) -> None:
-        """Delete the file: its clicks are in Redis."""
+        """Delete the file: its events are in Redis."""
         self.path.unlink(missing_ok=True)
         os.close(self._descriptor)
 
@@ -93,8 +93,8 @@ class Segment:
         os.close(self._descriptor)
 
 
-def _record(click: Click) -> bytes:
-    body = click.id + click.data
+def _record(event: Event) -> bytes:
+    body = event.id + event.data
     return _HEAD.pack(len(body), zlib.crc32(body)) + body
 
 

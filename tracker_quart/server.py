@@ -18,10 +18,11 @@ from hypercorn.typing import ConnectionState
 from hypercorn.utils import wrap_app
 
 from core.config import Settings
+from core.contracts.postback_event import LARGEST
 from core.domain.hosts import is_loopback
 from core.observe import logger, serve_metrics
 from tracker_quart.app import create_app, service_of
-from tracker_quart.connection import KEEP_ALIVE_REQUESTS, KEEP_ALIVE_S
+from tracker_quart.connection import KEEP_ALIVE_REQUESTS, KEEP_ALIVE_S, LONGEST_HEAD
 from tracker_quart.contact import end
 from tracker_quart.fastlane import HANDED_OVER_REQUESTS, FastLane
 from tracker_quart.request_head import HeadReader
@@ -107,6 +108,8 @@ def _config(*, fast_lane: bool) -> Config:
     config.keep_alive_timeout = KEEP_ALIVE_S
     config.keep_alive_max_requests = HANDED_OVER_REQUESTS if fast_lane else KEEP_ALIVE_REQUESTS
     config.include_server_header = False
+    # A postback may bring all that is taken in its address. What is longer than this the lane cuts.
+    config.h11_max_incomplete_size = LARGEST + 4 * LONGEST_HEAD
     config.errorlog = logging.getLogger("hypercorn.error")
     config.accesslog = None
     return config

@@ -2,20 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from core.config import Settings
-from core.observe import SPOOLED, logger
+from core.observe import POSTBACKS_SPOOLED, SPOOLED, logger
 from tracker_quart import nodes
 from tracker_quart.access_log import access_log
 from tracker_quart.books import Books
 from tracker_quart.cap_stream import CapStream
 from tracker_quart.caps import Caps
+from tracker_quart.channels import POSTBACKS
 from tracker_quart.click_ids import ClickIds
-from tracker_quart.click_stream import Click, ClickStream
-from tracker_quart.clicklog import ClickLog
 from tracker_quart.contact import NOT_ANSWERED, PAUSE_S, Breaker, cluster_of, end, make_client
 from tracker_quart.countries import Lookup
+from tracker_quart.event_log import EventLog
+from tracker_quart.event_stream import Event, EventStream
 from tracker_quart.guide import Guide
 from tracker_quart.invalidation import Listener
 from tracker_quart.keeping import PATIENCE_S, Keeping
@@ -23,15 +25,20 @@ from tracker_quart.opening import Opener
 from tracker_quart.pages import Pages
 from tracker_quart.passwords import Passwords
 from tracker_quart.pipeline import Pipeline
+from tracker_quart.receiving import Receiver
 from tracker_quart.redirect import Redirector
 from tracker_quart.replaying import Replay
 from tracker_quart.replies import Replies
 from tracker_quart.returning import Visitors, marker
 from tracker_quart.snapshots import DEADLINE_S, Snapshots, reader
+from tracker_quart.sources import Sources
 from tracker_quart.spool import Spool, SpoolStuck
+from tracker_quart.used_signatures import UsedSignatures
 
 _ADOPT_EVERY_S = 5.0
 _FIRST_CONTACT_S = 1.0
+
+Send = Callable[[Sequence[Event]], Awaitable[None]]
 
 log = logger(__name__)
 
@@ -56,13 +63,25 @@ class Service:
             self._questions = nodes.Nodes(cluster, patience=DEADLINE_S)
             read, mark = nodes.reader(self._questions), nodes.marker(self._questions)
         self._replays = Replay(self._client)
-        self._spool = Spool(settings.spool_dir, limit_bytes=settings.spool_max_mb << 20)
+        limit = settings.spool_max_mb << 20
+        self._spool = Spool(settings.spool_dir, limit_bytes=limit)
+        self._postback_spool = Spool(
+            settings.spool_dir / POSTBACKS.name, limit_bytes=limit, channel=POSTBACKS
+        )
         self.books = Books(settings.spool_dir, self._client)
         keeping = Keeping(spool=self._spool, breaker=self._writes, answered=self.books.answered)
-        self._clicks = ClickLog(stream=ClickStream(self._pipeline), keeping=keeping)
+        self._clicks = EventLog(stream=EventStream(self._pipeline), keeping=keeping)
         self._caps = Caps(stream=CapStream(self._pipeline), keeping=keeping)
+        self._postbacks = EventLog(
+            stream=EventStream(self._pipeline, POSTBACKS),
+            keeping=Keeping(
+                spool=self._postback_spool, breaker=self._writes, answered=None, channel=POSTBACKS
+            ),
+        )
         self.snapshots = Snapshots(read=read, breaker=self._reads, limit=settings.snapshot_cache)
-        self._listener = Listener(make_client(settings.redis_url), self.snapshots)
+        sources = Snapshots(read=read, breaker=self._reads, limit=1)
+        self._sources = Sources(sources)
+        self._listener = Listener(make_client(settings.redis_url), self.snapshots, sources)
         replies = Replies(Pages(), brand=settings.org_name)
         self.redirector = Redirector(
             snapshots=self.snapshots,
@@ -81,6 +100,12 @@ class Service:
         )
         self._passwords = Passwords(self._client, breaker=Breaker("passwords"))
         self.opener = Opener(self.redirector, self._passwords)
+        self.receiver = Receiver(
+            sources=self._sources,
+            log=self._postbacks,
+            used=UsedSignatures(self._pipeline, self._writes),
+            ids=ClickIds(),
+        )
         self._tender: asyncio.Task[None] | None = None
 
     @property
@@ -95,17 +120,21 @@ class Service:
 
     @property
     def spooled(self) -> int:
-        """Clicks on disk that wait for Redis."""
-        return self._spool.waiting
+        """Clicks and postbacks on disk that wait for Redis."""
+        return self._spool.waiting + self._postback_spool.waiting
 
     async def start(self) -> None:
         """Meet Redis, for a second at most, and begin to listen and to replay. Never fails for want of Redis."""
         await self._spool.prepare()
+        await self._postback_spool.prepare()
         await self.books.open()
         await self._ping()
         if isinstance(self._questions, nodes.Nodes) and self.has_met_redis:
             await self._questions.meet()
+        if self.has_met_redis:
+            await self._sources.refresh()
         SPOOLED.set_function(lambda: self._spool.waiting)
+        POSTBACKS_SPOOLED.set_function(lambda: self._postback_spool.waiting)
         self._listener.start()
         self._tender = asyncio.create_task(self._tend())
 
@@ -123,13 +152,15 @@ class Service:
         await self._caps.close()
         self._passwords.close()
         await self._clicks.close()
-        while self._spool.waiting and (left := deadline - time.monotonic()) > 0:
+        await self._postbacks.close()
+        while self.spooled and (left := deadline - time.monotonic()) > 0:
             replaying = asyncio.create_task(self._replay())
             await asyncio.wait([replaying], timeout=left)
             await end(replaying)
             if not replaying.cancelled() and replaying.exception():
                 await asyncio.sleep(min(PAUSE_S, max(0.0, deadline - time.monotonic())))
         await self._spool.close()
+        await self._postback_spool.close()
         self._pipeline.close()
         self._questions.close()
         self._replays.close()
@@ -155,8 +186,10 @@ class Service:
                 if time.monotonic() - adopted >= _ADOPT_EVERY_S:
                     adopted = time.monotonic()
                     await self._spool.adopt()
+                    await self._postback_spool.adopt()
                     await self.books.publish()
-                if self._spool.waiting and self._writes.allows:
+                    await self._sources.refresh()
+                if self.spooled and self._writes.allows:
                     await self._replay()
             except (SpoolStuck, *NOT_ANSWERED):
                 pass  # the log has it already
@@ -174,17 +207,21 @@ class Service:
             self._reads.worked()
 
     async def _replay(self) -> None:
-        async def send(clicks: Sequence[Click]) -> None:
-            try:
-                await self._replays.send(clicks)
-            except NOT_ANSWERED as error:  # here, so that Redis is not blamed for the disk
-                self._writes.failed(error)
-                raise
-            self._writes.worked()
-            if self._reads.failing:  # a replay may take minutes; until reads work no change is asked for
-                await self._ping()
+        """Send what waits; a file of clicks that is stuck keeps no postback from its way."""
+        try:
+            await self._spool.replay(partial(self._sent, self._replays.send))
+        finally:
+            await self._postback_spool.replay(partial(self._sent, self._replays.send_postbacks))
 
-        await self._spool.replay(send)
+    async def _sent(self, send: Send, events: Sequence[Event]) -> None:
+        try:
+            await send(events)
+        except NOT_ANSWERED as error:  # here, so that Redis is not blamed for the disk
+            self._writes.failed(error)
+            raise
+        self._writes.worked()
+        if self._reads.failing:  # a replay may take minutes; until reads work no change is asked for
+            await self._ping()
 
 
 def _without_usual_port(host: str) -> str:

@@ -1,4 +1,4 @@
-"""What the tracker knows of links and domains: a bounded cache in front of Redis.
+"""What the tracker knows of links, domains and sources: a bounded cache in front of Redis.
 
 Entries hold the encoded bytes (half of what decoded objects take) and are decoded on use (0.3 us). An entry is fresh
 for a while; a stale one is asked for again on its next use, and served as it is when Redis does not answer or has not
@@ -20,6 +20,7 @@ from core.observe import SNAPSHOT_READS, SNAPSHOTS_UNREADABLE, logger
 from tracker_quart.compiled import NOBODYS, Compiled, compiled_of
 from tracker_quart.contact import Breaker
 from tracker_quart.pipeline import Pipeline, packed
+from tracker_quart.source_table import table_of
 
 FRESH_S = 30.0
 UNKNOWN_S = 5.0
@@ -309,8 +310,7 @@ _LINK_PREFIX = keys.LINKS.removesuffix("*")
 def _is_readable(key: str, framed: bytes) -> bool:
     """True when this release can use a snapshot. Looked at once, when it is put away."""
     try:
-        is_link = key.startswith(_LINK_PREFIX)
-        targets = "".join(compiled_of(framed).link.targets if is_link else _domain(framed).targets)
+        targets = _targets(key, framed)
         if not (targets.isascii() and targets.isprintable()):
             raise msgspec.ValidationError("a destination can not stand in a header")
     except (NewerSchema, ValueError, ArithmeticError) as error:  # ValueError is what the decoder raises, too
@@ -319,3 +319,13 @@ def _is_readable(key: str, framed: bytes) -> bool:
         log.warning("snapshot.unreadable", key=key, reason=reason, error=str(error))
         return False
     return True
+
+
+def _targets(key: str, framed: bytes) -> str:
+    """Every address that a snapshot may send visitors to."""
+    if key == keys.SOURCES:
+        table_of(framed)
+        return ""
+    return "".join(
+        compiled_of(framed).link.targets if key.startswith(_LINK_PREFIX) else _domain(framed).targets
+    )

@@ -1,4 +1,4 @@
-"""Clicks on disk while Redis is away, and their way back.
+"""Events on disk while Redis is away, and their way back.
 
 A process appends to one segment at a time; replay closes that one, sends it in groups, and deletes it once Redis has
 acknowledged all of it, so a crash in between only sends the same ids again. Where Redis takes a part alone, the next
@@ -17,8 +17,9 @@ from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
 
-from core.observe import REPLAYED, STRANDED, logger
-from tracker_quart.click_stream import Click
+from core.observe import logger
+from tracker_quart.channels import CLICKS, Channel
+from tracker_quart.event_stream import Event
 from tracker_quart.segment import SUFFIX, Segment
 
 SEGMENT_BYTES = 4 << 20
@@ -39,10 +40,12 @@ class SpoolStuck(Exception):
 
 
 class Spool:
-    """The spool of one process. `waiting` is how many clicks it holds, adopted ones included."""
+    """The spool of one process for one channel, which has the folder for itself. `waiting` is how many events it holds,
+    adopted ones included."""
 
-    def __init__(self, folder: Path, *, limit_bytes: int) -> None:
+    def __init__(self, folder: Path, *, limit_bytes: int, channel: Channel = CLICKS) -> None:
         self._folder = folder
+        self._channel = channel
         self._limit = limit_bytes
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="spool")
         self._current: Segment | None = None
@@ -52,22 +55,22 @@ class Spool:
 
     @property
     def waiting(self) -> int:
-        """Clicks on disk that this process knows of."""
+        """Events on disk that this process knows of."""
         return sum(segment.count for segment in self._segments)
 
     async def prepare(self) -> None:
         """Make the folder; one that can not be used is an error in the log now, and not in the first outage."""
         await self._in_thread(self._prepare)
 
-    async def append(self, clicks: Sequence[Click]) -> None:
-        """Return once the clicks are on disk, fsynced. Raises SpoolFull or OSError; then none of them is there."""
-        await self._in_thread(lambda: self._append(clicks))
+    async def append(self, events: Sequence[Event]) -> None:
+        """Return once the events are on disk, fsynced. Raises SpoolFull or OSError; then none of them is there."""
+        await self._in_thread(lambda: self._append(events))
 
     async def adopt(self) -> None:
         """Take over what processes that are gone have left. A file that can not be opened is logged and left."""
         await self._in_thread(self._adopt)
 
-    async def replay(self, send: Callable[[Sequence[Click]], Awaitable[None]]) -> None:
+    async def replay(self, send: Callable[[Sequence[Event]], Awaitable[None]]) -> None:
         """Send everything that waits, oldest first. What `send` raises is passed on; that segment is kept.
 
         Raises SpoolStuck when a file is not to be read or deleted; the others have their turn before it next time.
@@ -75,15 +78,15 @@ class Spool:
         await self._in_thread(self._close_current)  # after all that a cancelled replay had begun
         while self._closed:
             segment = self._closed[0]
-            clicks, torn = await self._of_file(segment, segment.read)
+            events, torn = await self._of_file(segment, segment.read)
             if torn and not segment.sent:
                 log.warning("spool.torn", file=segment.path.name, bytes=torn)
-            while group := clicks[segment.sent : segment.sent + _GROUP]:
+            while group := events[segment.sent : segment.sent + _GROUP]:
                 await send(group)
                 segment.sent += len(group)
             await self._of_file(segment, partial(self._finish, segment))
-            REPLAYED.inc(len(clicks))
-            log.info("spool.replayed", clicks=len(clicks), file=segment.path.name)
+            self._channel.replayed.inc(len(events))
+            log.info("spool.replayed", file=segment.path.name, **{self._channel.name: len(events)})
 
     async def close(self) -> None:
         """Let go of the files. What still waits is counted and logged by id; the next start sends it."""
@@ -114,9 +117,13 @@ class Spool:
             if not os.access(self._folder, os.R_OK | os.W_OK | os.X_OK):
                 raise PermissionError(f"no right to write in {self._folder}")
         except OSError as error:
-            log.error("spool.unusable", error=str(error), note="clicks will be lost while Redis is away")
+            log.error(
+                "spool.unusable",
+                error=str(error),
+                note=f"{self._channel.name} will be lost while Redis is away",
+            )
 
-    def _append(self, clicks: Sequence[Click]) -> None:
+    def _append(self, events: Sequence[Event]) -> None:
         if self._folder_bytes() >= self._limit:
             raise SpoolFull(f"the spool holds {self._limit >> 20} MB, its limit")
         if self._current is not None and (self._current.is_broken or self._current.size >= SEGMENT_BYTES):
@@ -125,7 +132,7 @@ class Spool:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._number += 1
             self._current = Segment.create(self._folder / f"{self._name}-{self._number}{SUFFIX}")
-        self._current.append(clicks)
+        self._current.append(events)
 
     def _folder_bytes(self) -> int:
         """What all processes that share the folder hold together."""
@@ -157,21 +164,25 @@ class Spool:
                 if segment is not None:
                     segment.read()
                     self._closed.append(segment)
-                    log.info("spool.adopted", file=path.name, clicks=segment.count)
+                    log.info("spool.adopted", file=path.name, **{self._channel.name: segment.count})
             except OSError as error:
                 log.warning("spool.not_adopted", file=path.name, error=str(error))
 
     def _strand(self) -> None:
         for segment in self._segments:
             try:
-                clicks, _ = segment.read()
+                events, _ = segment.read()
             except OSError as error:
                 log.error("spool.stuck", file=segment.path.name, sent=segment.sent, error=str(error))
-                clicks = []
-            left = clicks[segment.sent :]
-            STRANDED.inc(len(left))
-            ids = [str(UUID(bytes=click.id)) for click in left]
+                events = []
+            left = events[segment.sent :]
+            self._channel.stranded.inc(len(left))
+            ids = [str(UUID(bytes=event.id)) for event in left]
             for start in range(0, len(ids), _IDS_A_LINE):
-                log.error("clicks.stranded", file=segment.path.name, ids=ids[start : start + _IDS_A_LINE])
+                log.error(
+                    f"{self._channel.name}.stranded",
+                    file=segment.path.name,
+                    ids=ids[start : start + _IDS_A_LINE],
+                )
             segment.release()
         self._closed, self._current = [], None

@@ -9,8 +9,8 @@ from core.contracts.click_event import REDIRECT
 from core.contracts.domain_snapshot import DomainSnapshot
 from tracker_quart.answers import Answer
 from tracker_quart.cap_stream import CappedClick
-from tracker_quart.click_stream import Click
 from tracker_quart.compiled import Compiled
+from tracker_quart.event_stream import Event
 from tracker_quart.snapshots import Entry
 
 
@@ -19,7 +19,7 @@ class Prepared(msgspec.Struct, frozen=True, gc=False):
     that already is."""
 
     answer: Answer
-    click: Click | None = None
+    click: Event | None = None
     outcome: str = REDIRECT
     kept: bytes = b""
 

@@ -1,4 +1,4 @@
-"""One request as plain values. The only file of the tracker that reads HTTP requests.
+"""One request as plain values. With `hits`, which adds to it, the only file of the tracker that reads HTTP requests.
 
 Everything a stranger can send is bounded here, and text whatever its bytes were.
 """

@@ -1,5 +1,5 @@
--- KEYS[1] stream of clicks, KEYS[2] hash of accepted clicks by hour; ARGV[1] number of hours n,
--- then n pairs (hour, clicks), then the encoded clicks. Each click becomes an entry of its own.
+-- KEYS[1] stream of clicks (or of postbacks), KEYS[2] hash of those accepted by hour; ARGV[1] number of hours n,
+-- then n pairs (hour, events), then the encoded events. Each becomes an entry of its own.
 -- All or nothing for one group: a script is not interrupted. Returns the number of entries added.
 local hours = tonumber(ARGV[1])
 local first = 2 + hours * 2

@@ -180,6 +180,11 @@ def counted(click_id: bytes) -> str:
     return f"{{rastro}}:counted:{click_id.hex()}"
 
 
+def signature(source_id: int, mac: bytes) -> str:
+    """Set once a postback with this signature was taken, for twice the time that its time stamp may be off."""
+    return f"{{rastro}}:signed:{source_id}:{mac.hex()}"
+
+
 def worker(name: str) -> str:
     """Heartbeat of a consumer process (hash, HEARTBEAT_TTL_S): `host`, `pid`, `pool`, `lanes` (threads),
     `started_ms`, `seen_ms`, `rss_bytes`, `queues` (names that it takes from, parted by blanks), `done_a_minute`

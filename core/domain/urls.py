@@ -34,6 +34,7 @@ RESERVED = frozenset(
         "metrics",
         "postback",
         "pixel",
+        "rastro.js",
         "track",
         "api",
         "admin",

@@ -53,7 +53,7 @@ LINT = (
 
 GROUPS = (
     ("Start here", ("up", "demo", "check")),
-    ("People, keys, domains", ("user", "key", "domain")),
+    ("People, keys, domains, sources", ("user", "key", "domain", "source")),
     ("Look after the data", ("backup", "restore", "upgrade-data", "migrate", "republish", "reconcile")),
     ("One program each, for containers and several hosts", ("tracker", "manager", "worker", "init")),
     ("Work on Rastro", ("test", "lint", "bench")),
@@ -154,6 +154,17 @@ def _domain(command: argparse.ArgumentParser) -> None:
     )
     _data(add)
     add.set_defaults(run="core.ops.people:add_domain")
+
+
+def _source(command: argparse.ArgumentParser) -> None:
+    actions = command.add_subparsers(dest="action", required=True, metavar="create")
+    create = actions.add_parser("create", help="make a source of conversions; prints its postback URL alone")
+    create.add_argument("--name", required=True, help="the network or shop that sends")
+    create.add_argument(
+        "--preset", default="plain", metavar="NAME", help="how it sends (default plain), such as keitaro"
+    )
+    _data(create)
+    create.set_defaults(run="core.ops.people:create_source")
 
 
 def _init(command: argparse.ArgumentParser) -> None:
@@ -260,6 +271,7 @@ _OPERATIONS = {
     "user": ("create a person, or reset a password", _user),
     "key": ("create, list or revoke API keys", _key),
     "domain": ("add a host name for links", _domain),
+    "source": ("make a source of conversions", _source),
     "init": ("make the secrets, the first admin and domain of a compose installation", _init),
     "backup": ("write everything into one file, also while running", _backup),
     "restore": ("put a backup back", _restore),

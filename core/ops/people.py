@@ -1,4 +1,4 @@
-"""`rastro user`, `rastro key` and `rastro domain`: what must work before anybody can sign in, and from scripts."""
+"""`rastro user`, `key`, `domain` and `source`: what must work before anybody can sign in, and from scripts."""
 
 import argparse
 import sys
@@ -10,10 +10,12 @@ from pathlib import Path
 from redis import Redis
 from sqlalchemy.orm import Session
 
+from core.config import Settings
 from core.db.engine import make_engine, make_sessions
+from core.domain.presets import preset_of
 from core.ops.commands import CommandFailed
 from core.ops.connect import servers
-from core.services import accounts, domains
+from core.services import accounts, conversion_sources, domains
 from core.services.actor import COMMAND
 from core.services.redis_client import make_redis
 
@@ -87,7 +89,7 @@ def revoke_key(args: argparse.Namespace) -> int:
 
 def add_domain(args: argparse.Namespace) -> int:
     """Let links live on another host; trackers know it at once."""
-    with _both(args.data) as (session, redis):
+    with _all(args.data) as (session, redis, _):
         try:
             row = domains.add_domain(
                 session,
@@ -104,6 +106,26 @@ def add_domain(args: argparse.Namespace) -> int:
     return 0
 
 
+def create_source(args: argparse.Namespace) -> int:
+    """Make a source of conversions and print its postback URL, with the macros of its preset, alone on stdout; the
+    token in it is stored nowhere."""
+    with _all(args.data) as (session, redis, settings):
+        try:
+            made = conversion_sources.make_source(
+                session,
+                name=args.name,
+                preset=args.preset,
+                actor=COMMAND,
+                now=datetime.now(UTC),
+                redis=redis,
+            )
+        except conversion_sources.SourceRefused as error:
+            raise CommandFailed(str(error)) from error
+        base = conversion_sources.tracker_base(session, settings)
+        print(conversion_sources.postback_url(base, made.token, preset_of(args.preset).query))
+    return 0
+
+
 @contextmanager
 def _database(data: Path) -> Iterator[Session]:
     with servers(data, needs_redis=False) as settings:
@@ -116,13 +138,13 @@ def _database(data: Path) -> Iterator[Session]:
 
 
 @contextmanager
-def _both(data: Path) -> Iterator[tuple[Session, Redis]]:
+def _all(data: Path) -> Iterator[tuple[Session, Redis, Settings]]:
     with servers(data) as settings:
         engine = make_engine(settings.database_url)
         redis = make_redis(settings.redis_url, connect_timeout=5, timeout=10)
         try:
             with make_sessions(engine)() as session:
-                yield session, redis
+                yield session, redis, settings
         finally:
             redis.close()
             engine.dispose()

@@ -10,6 +10,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from core.config import Settings
 from core.db.models import Domain, Link
 from core.domain.hosts import HostRefused, check_host, is_loopback, split_port
 from core.services import audit
@@ -24,6 +25,7 @@ __all__ = [
     "DomainTaken",
     "HostRefused",
     "add_domain",
+    "base_url",
     "check_brand",
     "default_domain",
     "domain_by_host",
@@ -169,6 +171,19 @@ def list_domains(session: Session) -> list[DomainRow]:
 def default_domain(session: Session) -> Domain | None:
     """The domain that new links start on; None before the first one was added."""
     return session.scalars(select(Domain).where(Domain.is_default)).one_or_none()
+
+
+def base_url(domain: Domain | None, settings: Settings) -> str:
+    """Scheme and host that a tracker is reached at by this domain; at TRACKER_URL without one.
+
+    The default domain of one's own machine answers at TRACKER_URL, and a host that TRACKER_URL names by its scheme;
+    other hosts of this machine speak http, all others https.
+    """
+    scheme, _, tracker_host = settings.tracker_url.partition("://")
+    here = domain is None or _is_here(domain.host)
+    if domain is None or domain.host == tracker_host.lower() or (domain.is_default and here):
+        return f"{scheme}://{tracker_host}"
+    return f"{'http' if here else 'https'}://{domain.host}"
 
 
 def domain_by_host(session: Session, *, host: str) -> Domain:

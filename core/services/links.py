@@ -16,7 +16,6 @@ from sqlalchemy.orm import Session
 
 from core.config import Settings
 from core.db.models import Campaign, Domain, Link, LinkHistory
-from core.domain.hosts import is_loopback, split_port
 from core.domain.urls import DestinationRefused, SlugRefused, check_destination, check_slug, slug_key
 from core.services import domains
 from core.services.actor import Actor
@@ -281,17 +280,8 @@ def history_of(session: Session, *, link_id: int, limit: int = 50) -> list[LinkH
 
 
 def short_url(link: Link, settings: Settings) -> str:
-    """What a person can paste into a browser.
-
-    The default domain of one's own machine answers at TRACKER_URL, and a host that TRACKER_URL names by its scheme;
-    other hosts of this machine speak http, all others https.
-    """
-    host, path = link.domain.host, quote(link.slug, safe="")
-    here = is_loopback(split_port(host)[0])
-    scheme, _, tracker_host = settings.tracker_url.partition("://")
-    if host == tracker_host.lower() or (link.domain.is_default and here):
-        return f"{scheme}://{tracker_host}/{path}"
-    return f"{'http' if here else 'https'}://{host}/{path}"
+    """What a person can paste into a browser (see `domains.base_url`)."""
+    return f"{domains.base_url(link.domain, settings)}/{quote(link.slug, safe='')}"
 
 
 def _domain(session: Session, domain_id: int | None) -> Domain:

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, Row, delete, func, select, text, tupl
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from core.contracts import domain_snapshot, keys, link_snapshot
+from core.contracts import domain_snapshot, keys, link_snapshot, source_snapshot
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import GONE, LIVE, LOCKED, PAUSED, AppLinks, LinkSnapshot
 from core.contracts.snapshot import put_script, revision_of
@@ -30,12 +30,14 @@ from core.domain.urls import ascii_url
 from core.services.link_caps import forget_strangers, seed_counts
 from core.services.link_targets import NO_TARGETS, Targets, targets_of
 from core.services.redis_client import ask_each, is_spread, servers, spread
+from core.services.source_snapshots import sources_of
 from core.traces import CLIENT, journey, span
 
 log = logging.getLogger(__name__)
 
 QUEUE = "publish"
 LINK_TASK, DOMAIN_TASK, DEFAULT_DOMAIN_TASK = "publish.link", "publish.domain", "publish.default_domain"
+SOURCES_TASK = "publish.sources"
 
 _REPAIR_AFTER = timedelta(seconds=2)  # the inline publish has done it long before, or has failed
 _LOCK_WAIT = "2s"
@@ -106,6 +108,16 @@ def publish_default_domain(engine: Engine, redis: Redis) -> None:
     )
 
 
+def publish_sources(engine: Engine, redis: Redis) -> None:
+    """Write the snapshot of all sources of conversions. Raises as `publish_link`."""
+    _publish(
+        engine,
+        redis,
+        keys.SOURCES,
+        lambda connection, revision: source_snapshot.encode(sources_of(connection), revision=revision),
+    )
+
+
 def announce_link(session: Session, *, domain_id: int, slug_key: str, now: datetime) -> Outbox:
     """Put into the session's transaction that this key must be published."""
     return _announce(session, LINK_TASK, [domain_id, slug_key], now)
@@ -119,6 +131,11 @@ def announce_domain(session: Session, *, host: str, now: datetime) -> Outbox:
 def announce_default_domain(session: Session, *, now: datetime) -> Outbox:
     """Put into the session's transaction that the default domain must be published."""
     return _announce(session, DEFAULT_DOMAIN_TASK, [], now)
+
+
+def announce_sources(session: Session, *, now: datetime) -> Outbox:
+    """Put into the session's transaction that the sources of conversions must be published."""
+    return _announce(session, SOURCES_TASK, [], now)
 
 
 def publish_now(session: Session, redis: Redis | None, announced: Sequence[Outbox]) -> bool:
@@ -143,7 +160,7 @@ def publish_now(session: Session, redis: Redis | None, announced: Sequence[Outbo
 
 
 def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], None] | None = None) -> int:
-    """Write every domain and link again, tombstones for what has no row any more, and last the ready marker.
+    """Write every domain, link and source again, tombstones for what has no row any more, and last the ready marker.
 
     Safe beside edits: all is written with one revision, drawn before any row is read, so whatever is published
     meanwhile has a higher one and stays. `progress(done, total)` is told after each batch. Returns the number of links.
@@ -161,6 +178,7 @@ def republish_all(engine: Engine, redis: Redis, progress: Callable[[int, int], N
         revision = _draw(connection)
         forget_strangers(connection, redis)
         _write_domains(connection, redis, revision)
+        put(redis, keys.SOURCES, source_snapshot.encode(sources_of(connection), revision=revision))
         links = _write_links(connection, redis, revision, progress)
         for domain_id, slug_key in orphans:
             publish_link(engine, redis, domain_id=domain_id, slug_key=slug_key)
@@ -280,6 +298,8 @@ def _run(engine: Engine, redis: Redis, row: Outbox) -> None:
         publish_link(engine, redis, domain_id=row.args[0], slug_key=row.args[1])
     elif row.task == DOMAIN_TASK:
         publish_domain(engine, redis, host=row.args[0])
+    elif row.task == SOURCES_TASK:
+        publish_sources(engine, redis)
     else:
         publish_default_domain(engine, redis)
 
@@ -287,7 +307,7 @@ def _run(engine: Engine, redis: Redis, row: Outbox) -> None:
 def _survey(connection: Connection, redis: Redis) -> tuple[int, list[tuple[int, str]]]:
     """The highest revision that Redis holds, and the links it holds that have no row."""
     highest, orphans = 0, []
-    for pattern in (keys.LINKS, keys.DOMAINS):
+    for pattern in (keys.LINKS, keys.DOMAINS, keys.SOURCES):
         for names in _batches(scan(redis, pattern)):
             held = ask_each(redis, [(name.decode(), ("GETRANGE", name, 0, 7)) for name in names])
             highest = max([highest, *map(revision_of, held)])

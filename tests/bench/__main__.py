@@ -1,4 +1,4 @@
-"""`./rastro bench [redirect|ingest|sizes|capacity] [--quick]`: how fast, measured here and beside something known.
+"""`./rastro bench [NAME] [--quick]`: how fast, measured here and beside something known.
 
 Starts servers of its own, durable like those of `rastro up`, in a folder that it removes. Only ratios within one run
 say something; figures of two runs, or of two machines, do not compare. `capacity` reckons with figures that were
@@ -12,7 +12,7 @@ import shlex
 import sys
 from collections.abc import Callable
 
-from tests.bench import capacity, ingest, redirect, sizes
+from tests.bench import capacity, ingest, postbacks, redirect, sizes
 from tests.bench.contestants import CORE
 from tests.bench.run import PARTS
 from tests.bench.stand import Stand, print_table, stand
@@ -20,14 +20,17 @@ from tests.bench.stand import Stand, print_table, stand
 BENCHMARKS: dict[str, Callable[[Stand, argparse.Namespace], None]] = {
     "redirect": redirect.measure,
     "ingest": ingest.measure,
+    "postbacks": postbacks.measure,
     "sizes": sizes.measure,
 }
+
+_ON_ONE_CORE = ("redirect", "postbacks")
 
 
 def main(argv: list[str]) -> int:
     """Run the benchmark that is named, or all that measure. Prints a table for each."""
     parser = argparse.ArgumentParser(
-        prog="rastro bench", description="Measures redirects, ingest and sizes; plans capacity."
+        prog="rastro bench", description="Measures redirects, ingest, postbacks and sizes; plans capacity."
     )
     parser.add_argument(
         "name", nargs="?", choices=(*BENCHMARKS, "capacity"), help="which one (default: all that measure)"
@@ -40,8 +43,9 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--connections", type=int, default=64, help="redirect: connections (default 64)")
     parser.add_argument(
         "--part",
-        choices=(*PARTS, *(part for part in ingest.PARTS if part not in PARTS)),
-        help="this part alone (default: all); of ingest: " + ", ".join(ingest.PARTS),
+        choices=dict.fromkeys((*PARTS, *ingest.PARTS, *postbacks.PARTS)),
+        help=f"this part alone (default: all); of ingest: {', '.join(ingest.PARTS)}; "
+        f"of postbacks: {', '.join(postbacks.PARTS)}",
     )
     parser.add_argument(
         "--clicks",
@@ -59,7 +63,7 @@ def main(argv: list[str]) -> int:
         return 0
     print(f"Machine: {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}.")
     for name in [options.name] if options.name else BENCHMARKS:
-        with stand(apart_from=CORE if name == "redirect" else None) as servers:
+        with stand(apart_from=CORE if name in _ON_ONE_CORE else None) as servers:
             BENCHMARKS[name](servers, options)
     print(f"\nAgain: ./rastro bench {shlex.join(argv)}".rstrip())
     return 0

@@ -67,15 +67,16 @@ class Books:
 
 def redirects_answered(tracker: Contestant) -> int:
     """What the tracker says itself."""
-    return _counted(tracker, 'rastro_answered_total{outcome="redirect"}')
+    return counted(tracker, 'rastro_answered_total{outcome="redirect"}')
 
 
 def snapshots_asked_for(tracker: Contestant) -> int:
     """How many snapshots its cache did not hold."""
-    return _counted(tracker, 'rastro_snapshot_reads_total{source="redis"}')
+    return counted(tracker, 'rastro_snapshot_reads_total{source="redis"}')
 
 
-def _counted(tracker: Contestant, name: str) -> int:
+def counted(tracker: Contestant, name: str) -> int:
+    """A counter of the tracker, by its name and labels."""
     with urllib.request.urlopen(f"http://127.0.0.1:{tracker.metrics_port}/metrics", timeout=30) as answer:
         found = re.search(rf"^{re.escape(name)} (\S+)$", answer.read().decode(), re.M)
     return int(float(found[1])) if found else 0

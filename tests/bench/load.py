@@ -34,8 +34,8 @@ class Load:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What one round gave; times in milliseconds, `cpu` in seconds of the client's own. `failed`: answers that were no
-    redirect, broken connections."""
+    """What one round gave; times in milliseconds, `cpu` in seconds of the client's own. `failed`: answers that
+    were neither 2xx nor 3xx, broken connections."""
 
     per_second: float
     p50: float
@@ -147,7 +147,7 @@ async def _python(port: int, load: Load, connections: int, seconds: float) -> Ro
                 length = re.search(rb"(?i)content-length: (\d+)", head)
                 await reader.readexactly(int(length[1]) if length else 0)
                 took.append((time.monotonic() - start) * 1000)
-                failed += b" 302 " not in head.partition(b"\r\n")[0]
+                failed += head[9:10] not in (b"2", b"3")
         except (OSError, asyncio.IncompleteReadError):
             failed += 1
         finally:

@@ -7,7 +7,7 @@ from prometheus_client.registry import CollectorRegistry
 
 from core.histogram import SECONDS, SIZES, Histogram
 from core.observe import Tally
-from tracker_quart.clicklog import LARGE
+from tracker_quart.event_log import LARGE
 
 _TIMES = 100_000
 

@@ -13,6 +13,7 @@ from tests.bench.stand import ROOT
     [
         ("ingest", "Rastro, from stream to commit, 1 worker process"),
         ("redirect", "| start to ready "),
+        ("postbacks", "| GET postbacks accepted on one tracker core "),
         ("sizes", "bytes of write-ahead log"),
     ],
 )

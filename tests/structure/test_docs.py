@@ -61,6 +61,7 @@ def test_it_names_every_redis_key() -> None:
     names += [keys.password_tries(7, 8, "ADDRESS").replace("7:8", "LINK:MINUTE")]
     names += [keys.worker("NAME"), keys.link(7, "SLUG").replace("7", "DOMAIN"), keys.domain("HOST")]
     names.append(keys.counted(b"").replace("counted:", "counted:CLICK"))
+    names.append(keys.signature(7, b"").replace("7:", "SOURCE:SIGNATURE"))
     names += [keys.seen(7, "VISITOR").replace("7", "LINK")]
     assert [name for name in names if f"`{name}`" not in text] == []
 

@@ -1,6 +1,7 @@
 """A tracker in this process, over the test Valkey, and a publisher that writes snapshots as the manager does."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator
 from itertools import count
@@ -13,11 +14,20 @@ from quart import Quart
 from quart.typing import TestClientProtocol as Client
 
 from core.config import Settings
-from core.contracts import click_event, domain_snapshot, keys, link_snapshot
+from core.contracts import (
+    click_event,
+    domain_snapshot,
+    keys,
+    link_snapshot,
+    postback_event,
+    source_snapshot,
+)
 from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot
+from core.contracts.postback_event import PostbackEvent
 from core.contracts.snapshot import put_script
+from core.contracts.source_snapshot import SourceSnapshot, SourcesSnapshot, Token
 from core.domain.urls import slug_key
 from tracker_quart.app import create_app
 
@@ -28,6 +38,15 @@ HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash("abacaxi")
 """Of a link's password; cheap, so that tests are quick."""
 
 URL = "https://shop.example/sale?utm_source=mail&x=%20y#top"
+
+
+TOKEN = "pb_abcdefghijklmnopqrstuvwxyz"
+
+
+def source(token: str = TOKEN, *, source_id: int = 5, until_ms: int = 0, **more: Any) -> SourceSnapshot:
+    """A source with one token."""
+    digest = hashlib.sha256(token.encode()).digest()
+    return SourceSnapshot(source_id, (Token(digest, until_ms),), **more)
 
 
 class Publisher:
@@ -61,6 +80,32 @@ class Publisher:
 
     def write(self, key: str, framed: bytes) -> None:
         self._put(keys=[key], args=[framed, keys.CHANGED])
+
+    def sources(self, *sources: SourceSnapshot) -> None:
+        """From now on these may send, and no others."""
+        snapshot = SourcesSnapshot(sources)
+        self.write(keys.SOURCES, source_snapshot.encode(snapshot, revision=next(self._revisions)))
+
+    def postbacks(self) -> list[PostbackEvent]:
+        """Every postback in the stream, in order."""
+        return [
+            postback_event.decode(fields[keys.EVENT_FIELD])
+            for _, fields in self.redis.xrange(keys.stream("conversion"))
+        ]
+
+    async def posted(self, count: int) -> list[PostbackEvent]:
+        """As `kept`, for postbacks."""
+        deadline = time.monotonic() + 30
+        while True:
+            found = {postback.id: postback for postback in self.postbacks()}
+            if len(found) >= count:
+                return list(found.values())
+            assert time.monotonic() < deadline, found
+            await asyncio.sleep(0.01)
+
+    def received(self) -> int:
+        """Postbacks that the commit script has counted."""
+        return sum(int(value) for value in self.redis.hvals(keys.RECEIVED))
 
     def revision(self) -> int:
         return next(self._revisions)

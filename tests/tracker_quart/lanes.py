@@ -4,18 +4,30 @@ import contextlib
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 import redis
 
 from core.contracts import keys
 from core.contracts.click_event import ClickEvent
-from tests.tracker_quart.conftest import Publisher
+from core.contracts.postback_event import PostbackEvent
+from core.contracts.source_snapshot import Signature
+from tests.tracker_quart.conftest import Publisher, source
 from tests.tracker_quart.rig import LIMIT_S, Trackers, Valkey
+
+E = TypeVar("E", ClickEvent, PostbackEvent)
+
+FROM_ONE, SIGNED = "pb_" + "n" * 26, "pb_" + "s" * 26
+SOURCES = (
+    source(reply="success=true;", wants_headers=("cookie", "x-text", "accept-language")),
+    source(FROM_ONE, source_id=6, networks=("203.0.113.7/32",)),
+    source(SIGNED, source_id=7, signature=Signature((b"key",), "sig", time_header="X-Tab")),
+)
+"""One that takes all, one from a single address, one that signs. The tokens of the last two are these."""
 
 LAST = b"GET /sale?last HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 """Sent behind what is tested, so that a connection that is still good ends."""
@@ -26,11 +38,13 @@ _DATE = re.compile(rb"(?m)^date: [A-Z][a-z]{2}, [^\r]*GMT\r$")
 
 @dataclass(frozen=True)
 class Outcome:
-    """All bytes of the answers, but for the date; whether the connection ended; the clicks, but for their ids."""
+    """All bytes of the answers, but for the date; whether the connection ended; clicks and postbacks, but for their
+    ids."""
 
     answers: bytes
     ended: bool
     clicks: list[ClickEvent]
+    postbacks: list[PostbackEvent]
 
 
 class Lane:
@@ -41,6 +55,7 @@ class Lane:
         url = f"{valkey.url}{'&' if '?' in valkey.url else '?'}db={database}"
         client: redis.Redis[Any] = redis.Redis.from_url(url)
         self.publisher = Publisher(client)
+        self.publisher.sources(*SOURCES)
         self.publisher.world()
         self.trackers = Trackers(
             folder,
@@ -53,7 +68,7 @@ class Lane:
 
     def send(self, *parts: bytes) -> tuple[bytes, bool]:
         """Everything that comes back, dates taken out, and whether the tracker closed."""
-        self.publisher.redis.delete(keys.stream("track"))
+        self.publisher.redis.delete(keys.stream("track"), keys.stream("conversion"))
         answers = b""
         with socket.create_connection(("127.0.0.1", self.trackers.port), timeout=LIMIT_S) as client:
             with contextlib.suppress(ConnectionError):
@@ -71,8 +86,11 @@ class Lane:
 
     def clicks(self) -> list[ClickEvent]:
         """What the stream holds, each once, without what differs between two visits."""
-        found = {click.id: click for click in self.publisher.clicks()}
-        return sorted((msgspec.structs.replace(click, id=b"") for click in found.values()), key=str)
+        return _without_ids(self.publisher.clicks())
+
+    def postbacks(self) -> list[PostbackEvent]:
+        """As `clicks`, for postbacks."""
+        return _without_ids(self.publisher.postbacks())
 
     def close(self) -> None:
         self.trackers.close()
@@ -102,10 +120,17 @@ def outcomes(lanes: tuple[Lane, Lane], *parts: bytes) -> tuple[Outcome, Outcome]
     """What both lanes make of the same bytes."""
     sent = [lane.send(*parts) for lane in lanes]
     deadline = time.monotonic() + 10  # a click may come by way of the disk on a busy machine
-    while (clicks := [lane.clicks() for lane in lanes])[0] != clicks[1] and time.monotonic() < deadline:
+    while (kept := [(lane.clicks(), lane.postbacks()) for lane in lanes])[0] != kept[1]:
+        if time.monotonic() > deadline:
+            break
         time.sleep(0.05)
-    fast, slow = (Outcome(*answer, kept) for answer, kept in zip(sent, clicks, strict=True))
+    fast, slow = (Outcome(*answer, *events) for answer, events in zip(sent, kept, strict=True))
     return fast, slow
+
+
+def _without_ids(events: Sequence[E]) -> list[E]:
+    found = {event.id: event for event in events}
+    return sorted((msgspec.structs.replace(event, id=b"") for event in found.values()), key=str)
 
 
 def _undated(answers: bytes) -> bytes:

@@ -228,7 +228,8 @@ class Trackers:
 class Visitors:
     """Visits of a numbered query each, over keep-alive connections, until the scenario ends.
 
-    With `stay` everybody comes anew after so many visits, so that each of several processes gets to see them.
+    With `stay` everybody comes anew after so many visits, so that each of several processes gets to see them. Who gets
+    the status `hopes` is answered.
     """
 
     port: int
@@ -236,6 +237,7 @@ class Visitors:
     padding: str = ""
     reconnect: bool = True
     stay: int | None = None
+    hopes: int = 302
     answered: set[str] = field(default_factory=set)
     statuses: Counter[int] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
@@ -245,7 +247,7 @@ class Visitors:
 
     @property
     def unanswered(self) -> set[str]:
-        """Visits that got no answer, or another one than 302."""
+        """Visits that got no answer, or another one than they hoped for."""
         return {f"n={number}" for number in range(1, self._next + 1)} - self.answered
 
     async def visit(self, connections: int, scenario: Callable[[], Awaitable[None]]) -> None:
@@ -301,7 +303,7 @@ class Visitors:
             assert length is not None
             await reader.readexactly(int(length[1]))
             self.statuses[status] += 1
-            if status == 302:
+            if status == self.hopes:
                 self.answered.add(number)
             if "connection: close" in head:
                 return

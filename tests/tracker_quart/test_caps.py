@@ -16,6 +16,7 @@ from core.contracts.click_event import ClickEvent
 from core.contracts.domain_snapshot import DomainSnapshot
 from core.contracts.link_snapshot import LinkSnapshot, Variant
 from core.domain.decision import Decision
+from core.observe import CLICKS
 from tests.tracker_quart.conftest import CHROME, URL, Publisher
 from tests.tracker_quart.rig import LIMIT_S
 from tracker_quart import caps, replaying
@@ -23,9 +24,9 @@ from tracker_quart.answered import Answered
 from tracker_quart.cap_stream import CappedClick, CapStream
 from tracker_quart.caps import Caps, capped_click
 from tracker_quart.click_ids import ClickIds
-from tracker_quart.click_stream import Click
 from tracker_quart.contact import Breaker, make_client
-from tracker_quart.keeping import CLICKS, Keeping
+from tracker_quart.event_stream import Event
+from tracker_quart.keeping import Keeping
 from tracker_quart.pipeline import Pipeline
 from tracker_quart.replaying import Replay
 from tracker_quart.service import Service
@@ -254,7 +255,7 @@ async def test_it_leads_while_redis_is_away_and_counts_what_it_replays(
     assert {kept.outcome for kept in publisher.clicks()} == {"redirect"}
     assert (count(publisher), publisher.accepted()) == (5, 6)
     assert replaying.CAP_OVERSHOOT._value.get() - beyond == 3
-    await replay.send([Click(part.id, part.led) for part in clicks])
+    await replay.send([Event(part.id, part.led) for part in clicks])
     assert (count(publisher), len(publisher.clicks())) == (5, 7)  # the robot's alone is there twice
     assert await asked.submit(click(cap=5)) is False
 
@@ -266,14 +267,14 @@ async def test_it_replays_what_redis_had_counted_without_saying_so(
     asked = make(redis_url)
     one, two = click(cap=1), click(cap=1)
     assert [await asked.submit(part) for part in (one, two)] == [True, False]
-    await replay.send([Click(part.id, part.led) for part in (one, two)])
+    await replay.send([Event(part.id, part.led) for part in (one, two)])
     assert count(publisher) == 2  # both visitors were led
     assert [kept.id for kept in publisher.clicks()] == [one.id, two.id, two.id]
 
 
 async def test_it_passes_on_what_counts_for_no_cap(publisher: Publisher, replay: Replay) -> None:
     plain = ClickEvent(id=IDS.new(), link_id=7)
-    await replay.send([Click(plain.id, click_event.encode(plain)), Click(IDS.new(), b"x")])
+    await replay.send([Event(plain.id, click_event.encode(plain)), Event(IDS.new(), b"x")])
     assert [fields[keys.EVENT_FIELD] for _, fields in publisher.redis.xrange(keys.stream("track"))] == [
         click_event.encode(plain),
         b"x",

@@ -17,7 +17,8 @@ from quart import Quart
 
 from core.config import Settings
 from core.contracts.link_snapshot import LinkSnapshot
-from tests.tracker_quart.conftest import URL, Publisher
+from core.contracts.postback_event import LARGEST
+from tests.tracker_quart.conftest import TOKEN, URL, Publisher, source
 from tracker_quart import connection as connections
 from tracker_quart import fastlane
 from tracker_quart.app import service_of
@@ -206,9 +207,50 @@ async def test_it_says_that_it_failed(
     assert b"location: " + URL.encode() in await _said(lane[1], _last(b"/sale"))
 
 
+@pytest.mark.parametrize("chunk", [1 << 14, 1 << 20])
+@pytest.mark.parametrize("path", [f"/postback/{TOKEN}", f"/pixel/{TOKEN}.gif"])
+async def test_it_keeps_the_beginning_of_a_postback_with_a_megabyte_of_parameters(
+    app: Quart, lane: tuple[FastLane, int], publisher: Publisher, path: str, chunk: int
+) -> None:
+    publisher.sources(source())
+    service_of(app)._sources._snapshots.mark_all_stale()
+    query = b"clickid=1&x=" + b"y" * (1 << 20)
+    head = b"GET %b?%b HTTP/1.1\r\nHost: localhost\r\nUser-Agent: net/1\r\n\r\n" % (path.encode(), query)
+    reader, writer = await asyncio.open_connection("127.0.0.1", lane[1])
+    most = 0
+    for start in range(0, len(head), chunk):
+        writer.write(head[start : start + chunk])
+        await writer.drain()
+        await asyncio.sleep(0)
+        most = max([most, *(len(one._buffer) for one in lane[0].connections)])
+    writer.write(_last(b"/sale"))
+    async with asyncio.timeout(LIMIT_S):
+        answer = await reader.read()
+    writer.close()
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"413" if "postback" in path else b"200", b"302"]
+    assert most < LARGEST + 400_000  # what one look at the socket may bring, beside what is kept
+    (kept,) = await publisher.posted(1)
+    assert (kept.refused, kept.size, kept.query) == ("too_large", len(query), query[:LARGEST].decode())
+    assert (kept.host, kept.user_agent) == ("localhost", "net/1")
+
+
+async def test_it_waits_for_no_query_without_an_end(lane: tuple[FastLane, int]) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", lane[1])
+    writer.write(b"GET /postback/x?")
+    with contextlib.suppress(ConnectionError):
+        for _ in range(64):
+            writer.write(b"y" * (1 << 16))
+            await writer.drain()
+        async with asyncio.timeout(LIMIT_S):
+            assert await reader.read() == b""
+    writer.close()
+    assert not lane[0].connections
+
+
 def test_it_leaves_the_apps_own_paths_alone(app: Quart) -> None:
     rules = {rule.rule for rule in app.url_map.iter_rules()}
-    assert {f"/{name}" for name in OWN_PATHS} == rules - {"/", "/<path:slug>"}
+    postbacks = {"/postback/<token>", "/pixel/<token>.gif"}
+    assert {f"/{name}" for name in OWN_PATHS} == rules - postbacks - {"/", "/<path:slug>"}
 
 
 def test_it_leans_on_these_parts_of_hypercorn() -> None:

@@ -1,16 +1,17 @@
 """Both lanes give the same answers, byte for byte, and keep the same clicks."""
 
 import re
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from core.contracts.link_snapshot import LinkSnapshot
-from tests.tracker_quart.conftest import CHROME
-from tests.tracker_quart.lanes import LAST, Lane, outcomes, two_lanes
+from tests.tracker_quart.conftest import CHROME, TOKEN
+from tests.tracker_quart.lanes import FROM_ONE, LAST, SIGNED, Lane, outcomes, two_lanes
 from tests.tracker_quart.rig import wait_until
 
 TARGETS = (
@@ -100,9 +101,45 @@ LINES = (
 )
 
 
+POSTBACKS = (
+    f"/postback/{TOKEN}",
+    f"/postback/{FROM_ONE}",
+    f"/postback/{SIGNED}",
+    f"/pixel/{TOKEN}.gif",
+    f"/pixel/{FROM_ONE}.gif",
+    f"/pixel/{TOKEN}.GIF",
+    f"/pixel/{TOKEN}",
+    f"/postback/{TOKEN}/",
+    f"/postback/{TOKEN}/more",
+    f"/postback/%70{TOKEN[1:]}",
+    f"/pixel/%70{TOKEN[1:]}.gif",
+    f"//postback/{TOKEN}",
+    f"/POSTBACK/{TOKEN}",
+    f"http://localhost/postback/{TOKEN}",
+    "/postback/",
+    "/postback/nobody",
+    "/pixel/nobody.gif",
+    "/pixel/.gif",
+    "/postback/" + "a" * 3000,
+)
+BRINGING = (
+    *("", "?", "?a=1&b=%20x", "?clickid=%E9&payout=12,34", "?via=script", "?via=script&a=b", "?via=scripts"),
+    *(
+        "?return=fine",
+        "?return=%3Cb%3E",
+        "?sig=00&x=1",
+        "?" + "q" * 7000,
+        "?" + "q" * 9000,
+        "?" + "q" * 66_000,
+    ),
+)
+
+
 @pytest.fixture(scope="module")
 def lanes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Lane, Lane]]:
     with two_lanes(tmp_path_factory.mktemp("lanes") / "here") as lanes:
+        for lane in lanes:
+            wait_until(lambda lane=lane: lane.trackers.get(POSTBACKS[0])[0] == 200, "the sources are known")
         yield lanes
 
 
@@ -113,14 +150,16 @@ def _request(
     return "\r\n".join([*head, "", ""]).encode("latin-1")
 
 
-def _requests(*, closing: bool) -> st.SearchStrategy[bytes]:
+def _requests(
+    *, closing: bool, targets: Sequence[str] = TARGETS, usual: str = "/sale", queries: Sequence[str] = QUERIES
+) -> st.SearchStrategy[bytes]:
     """Hypercorn's answer to a request that closes is a race when more bytes lie behind it: those come last."""
     lines = [line for line in LINES if closing or "close" not in line.lower()]
     return st.builds(
         _request,
         method=st.sampled_from(("GET", "GET", "GET", "HEAD", "HEAD", "OPTIONS", "get")),
-        target=st.one_of(st.just("/sale"), st.sampled_from(TARGETS)),
-        query=st.sampled_from(QUERIES),
+        target=st.one_of(st.just(usual), st.sampled_from(targets)),
+        query=st.sampled_from(queries),
         version=st.sampled_from(("1.1", "1.1", "1.0") if closing else ("1.1",)),
         host=st.one_of(st.just("localhost"), st.sampled_from(HOSTS), st.none()),
         lines=st.lists(st.sampled_from(lines), max_size=6),
@@ -179,3 +218,31 @@ def test_it_takes_every_target_alike(lanes: tuple[Lane, Lane], target: str) -> N
         )
         fast, slow = outcomes(lanes, request + LAST)
         assert fast == slow
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@given(
+    st.lists(_requests(closing=False, targets=POSTBACKS, usual=POSTBACKS[0], queries=BRINGING), max_size=3)
+)
+def test_it_takes_postbacks_alike(lanes: tuple[Lane, Lane], asked: list[bytes]) -> None:
+    fast, slow = outcomes(lanes, b"".join([*asked, LAST]))
+    assert fast == slow
+
+
+@pytest.mark.parametrize("target", POSTBACKS)
+def test_it_takes_every_postback_alike(lanes: tuple[Lane, Lane], target: str) -> None:
+    for method in ("GET", "HEAD", "POST"):
+        for query in BRINGING[:4] if "nobody" in target else BRINGING:
+            request = _request(
+                method=method,
+                target=target,
+                query=query,
+                version="1.1",
+                host="localhost",
+                lines=["Content-Length: 0"] if method == "POST" else ["X-Forwarded-For: 203.0.113.7"],
+            )
+            fast, slow = outcomes(lanes, request + LAST)
+            assert fast == slow
+            time.sleep(
+                0.06 if "nobody" in target else 0
+            )  # only so many with an unknown token are kept a second

@@ -11,7 +11,7 @@ from core.contracts import keys
 from core.contracts.link_snapshot import LinkSnapshot
 from tests.tracker_quart.conftest import Publisher
 from tracker_quart.click_ids import ClickIds
-from tracker_quart.click_stream import Click, ClickStream
+from tracker_quart.event_stream import Event, EventStream
 from tracker_quart.service import Service
 from tracker_quart.spool import Spool
 
@@ -22,12 +22,12 @@ async def test_it_notices_that_redis_reads_again_in_the_middle_of_a_long_replay(
     """Else every link would be served as it was, edits unseen, until the last click is replayed."""
     ids = ClickIds()
     left = Spool(tracker_settings.spool_dir, limit_bytes=1 << 20)
-    await left.append([Click(ids.new(), b"x") for _ in range(1500)])
+    await left.append([Event(ids.new(), b"x") for _ in range(1500)])
     await left.close()
-    go_on, add = asyncio.Event(), ClickStream.add
+    go_on, add = asyncio.Event(), EventStream.add
     groups = 0
 
-    async def slowly(stream: ClickStream, clicks: Sequence[Click]) -> None:
+    async def slowly(stream: EventStream, clicks: Sequence[Event]) -> None:
         nonlocal groups
         groups += 1
         if groups == 1:
@@ -36,7 +36,7 @@ async def test_it_notices_that_redis_reads_again_in_the_middle_of_a_long_replay(
             await go_on.wait()
         await add(stream, clicks)
 
-    monkeypatch.setattr(ClickStream, "add", slowly)
+    monkeypatch.setattr(EventStream, "add", slowly)
     publisher.ready()
     service = Service(tracker_settings)
     await service.start()

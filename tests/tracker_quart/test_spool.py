@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Event
+from threading import Event as Signal
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tracker_quart import segment as segment_module
 from tracker_quart.click_ids import ClickIds
-from tracker_quart.click_stream import Click
+from tracker_quart.event_stream import Event
 from tracker_quart.segment import Segment
 from tracker_quart.spool import Spool, SpoolFull, SpoolStuck
 
@@ -23,18 +23,18 @@ IDS = ClickIds()
 LIMIT = 64 << 20
 
 
-def clicks(count: int, *, size: int = 50) -> list[Click]:
-    return [Click(IDS.new(), os.urandom(size)) for _ in range(count)]
+def clicks(count: int, *, size: int = 50) -> list[Event]:
+    return [Event(IDS.new(), os.urandom(size)) for _ in range(count)]
 
 
 class Redis:
     """Takes what is replayed; refuses after `accepts` groups."""
 
     def __init__(self, accepts: int = 1_000_000) -> None:
-        self.taken: list[Click] = []
+        self.taken: list[Event] = []
         self._accepts = accepts
 
-    async def send(self, group: Sequence[Click]) -> None:
+    async def send(self, group: Sequence[Event]) -> None:
         if self._accepts == 0:
             raise ConnectionError("away again")
         self._accepts -= 1
@@ -74,7 +74,7 @@ async def test_it_forgets_a_file_that_is_deleted_while_replay_is_cancelled(
     """SIGTERM while the last step of a replay runs in its thread: the rest must still be sent."""
     spool, redis, made = Spool(tmp_path, limit_bytes=LIMIT), Redis(), clicks(3)
     await spool.append(made[:1])
-    removing, go_on, remove = Event(), Event(), Segment.remove
+    removing, go_on, remove = Signal(), Signal(), Segment.remove
 
     def slowly(segment: Segment) -> None:
         removing.set()
@@ -222,16 +222,16 @@ def test_it_takes_back_a_write_that_failed_halfway(tmp_path: Path) -> None:
     program = """
 import resource, signal, sys
 from pathlib import Path
-from tracker_quart.click_stream import Click
+from tracker_quart.event_stream import Event
 from tracker_quart.segment import Segment
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 segment = Segment.create(Path(sys.argv[1]))
-segment.append([Click(b"a" * 16, b"x" * 100)])
+segment.append([Event(b"a" * 16, b"x" * 100)])
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:
-    segment.append([Click(b"b" * 16, b"y" * 3000)])
+    segment.append([Event(b"b" * 16, b"y" * 3000)])
 except OSError:
-    segment.append([Click(b"c" * 16, b"z" * 100)])
+    segment.append([Event(b"c" * 16, b"z" * 100)])
     print(Path(sys.argv[1]).stat().st_size == segment.size, len(segment.read()[0]), segment.read()[1])
 """
     done = subprocess.run(
@@ -245,12 +245,12 @@ def _spool_in_a_process_that_is_killed(folder: Path, count: int) -> list[str]:
 import asyncio, os, signal, sys
 from pathlib import Path
 from tracker_quart.click_ids import ClickIds
-from tracker_quart.click_stream import Click
+from tracker_quart.event_stream import Event
 from tracker_quart.spool import Spool
 
 async def main():
     ids = ClickIds()
-    made = [Click(ids.new(), b"x") for _ in range(int(sys.argv[2]))]
+    made = [Event(ids.new(), b"x") for _ in range(int(sys.argv[2]))]
     await Spool(Path(sys.argv[1]), limit_bytes=1 << 20).append(made)
     print(" ".join(click.id.hex() for click in made), flush=True)
     os.kill(os.getpid(), signal.SIGKILL)

@@ -9,15 +9,16 @@ import pytest
 
 from core.contracts import click_event, keys
 from core.contracts.click_event import ClickEvent
+from core.observe import CLICKS
 from tests.tracker_quart.conftest import Publisher
 from tests.tracker_quart.rig import LIMIT_S, Valkey
-from tracker_quart import clicklog
+from tracker_quart import event_log
 from tracker_quart.answered import Answered
 from tracker_quart.click_ids import ClickIds
-from tracker_quart.click_stream import Click, ClickStream
-from tracker_quart.clicklog import LARGE, MOST_TRAVELLING, ClickLog
 from tracker_quart.contact import Breaker, make_client
-from tracker_quart.keeping import CLICKS, Keeping
+from tracker_quart.event_log import LARGE, MOST_TRAVELLING, EventLog
+from tracker_quart.event_stream import Event, EventStream
+from tracker_quart.keeping import Keeping
 from tracker_quart.pipeline import Pipeline
 from tracker_quart.spool import Spool
 
@@ -28,16 +29,16 @@ def kept_by(spool: Spool, breaker: Breaker | None = None) -> Keeping:
     return Keeping(spool=spool, breaker=breaker or Breaker("test"), answered=Answered())
 
 
-def click(click_id: bytes | None = None) -> Click:
+def click(click_id: bytes | None = None) -> Event:
     click_id = click_id or IDS.new()
-    return Click(click_id, click_event.encode(ClickEvent(id=click_id, link_id=7)))
+    return Event(click_id, click_event.encode(ClickEvent(id=click_id, link_id=7)))
 
 
 @pytest.fixture
-async def stream(redis_url: str, publisher: Publisher) -> AsyncIterator[ClickStream]:
+async def stream(redis_url: str, publisher: Publisher) -> AsyncIterator[EventStream]:
     client = make_client(redis_url)
     pipeline = Pipeline(client, patience=LIMIT_S)
-    yield ClickStream(pipeline)
+    yield EventStream(pipeline)
     pipeline.close()
     await client.aclose()
 
@@ -50,7 +51,7 @@ async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
 
 
 async def test_it_adds_in_order_and_counts_by_the_clicks_hour(
-    stream: ClickStream, publisher: Publisher
+    stream: EventStream, publisher: Publisher
 ) -> None:
     hour = 3_600_000
     moments = [hour * 497_000 - 1, hour * 497_000, hour * 497_000 + 5]
@@ -67,9 +68,9 @@ async def test_it_adds_in_order_and_counts_by_the_clicks_hour(
 
 
 async def test_it_closes_after_everything_it_took(
-    stream: ClickStream, spool: Spool, publisher: Publisher
+    stream: EventStream, spool: Spool, publisher: Publisher
 ) -> None:
-    log = ClickLog(stream=stream, keeping=kept_by(spool))
+    log = EventLog(stream=stream, keeping=kept_by(spool))
     for _ in range(1200):
         log.submit(click())
     await log.close()
@@ -77,9 +78,9 @@ async def test_it_closes_after_everything_it_took(
 
 
 async def test_it_keeps_a_click_whose_caller_gave_up(
-    stream: ClickStream, spool: Spool, publisher: Publisher
+    stream: EventStream, spool: Spool, publisher: Publisher
 ) -> None:
-    log = ClickLog(stream=stream, keeping=kept_by(spool))
+    log = EventLog(stream=stream, keeping=kept_by(spool))
     future = log.submit(click())
     future.cancel()
     await log.close()
@@ -89,7 +90,7 @@ async def test_it_keeps_a_click_whose_caller_gave_up(
 async def test_it_spools_when_redis_refuses(spool: Spool) -> None:
     client = make_client("unix:///nowhere/valkey.sock")
     breaker = Breaker("test")
-    log = ClickLog(stream=ClickStream(Pipeline(client, patience=LIMIT_S)), keeping=kept_by(spool, breaker))
+    log = EventLog(stream=EventStream(Pipeline(client, patience=LIMIT_S)), keeping=kept_by(spool, breaker))
     await asyncio.gather(*(log.submit(click()) for _ in range(20)))
     assert (spool.waiting, breaker.failing) == (20, True)
     await client.aclose()
@@ -99,7 +100,7 @@ async def test_it_lets_visitors_go_when_even_the_disk_refuses(tmp_path: Path) ->
     (tmp_path / "file").write_text("in the way")
     spool = Spool(tmp_path / "file" / "spool", limit_bytes=1 << 20)
     client = make_client("unix:///nowhere/valkey.sock")
-    log = ClickLog(stream=ClickStream(Pipeline(client, patience=LIMIT_S)), keeping=kept_by(spool))
+    log = EventLog(stream=EventStream(Pipeline(client, patience=LIMIT_S)), keeping=kept_by(spool))
     lost = CLICKS.labels("lost").value
     await asyncio.gather(*(log.submit(click()) for _ in range(20)))
     assert CLICKS.labels("lost").value - lost == 20
@@ -108,10 +109,10 @@ async def test_it_lets_visitors_go_when_even_the_disk_refuses(tmp_path: Path) ->
 
 
 async def test_it_holds_a_bounded_number(
-    stream: ClickStream, spool: Spool, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+    stream: EventStream, spool: Spool, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(clicklog, "MOST_PENDING", 10)
-    log = ClickLog(stream=stream, keeping=kept_by(spool))
+    monkeypatch.setattr(event_log, "MOST_PENDING", 10)
+    log = EventLog(stream=stream, keeping=kept_by(spool))
     futures = [log.submit(click()) for _ in range(15)]
     assert [future.done() for future in futures] == [False] * 10 + [True] * 5
     await log.close()
@@ -125,12 +126,12 @@ async def test_it_speaks_to_a_server_with_a_password_and_a_database_number(tmp_p
     client: Any = make_client(f"unix://:s3cret@{path}?db=3")
     try:
         pipeline = Pipeline(client, patience=LIMIT_S)
-        await ClickStream(pipeline).add([click(), click()])
+        await EventStream(pipeline).add([click(), click()])
         pipeline.close()
         assert await client.xlen(keys.stream("track")) == 2
         wrong: Any = make_client(f"unix://{path}?db=3")
         spool = Spool(tmp_path / "spool", limit_bytes=1 << 20)
-        log = ClickLog(stream=ClickStream(Pipeline(wrong, patience=LIMIT_S)), keeping=kept_by(spool))
+        log = EventLog(stream=EventStream(Pipeline(wrong, patience=LIMIT_S)), keeping=kept_by(spool))
         await log.submit(click())
         assert spool.waiting == 1
         await spool.close()
@@ -146,7 +147,7 @@ class Slow:
     def __init__(self) -> None:
         self.groups: list[tuple[int, Callable[[object], None]]] = []
 
-    def send(self, clicks: Sequence[Click], then: Callable[[object], None]) -> bool:
+    def send(self, clicks: Sequence[Event], then: Callable[[object], None]) -> bool:
         self.groups.append((len(clicks), then))
         return True
 
@@ -157,7 +158,7 @@ class Slow:
 
 async def test_it_sends_one_small_group_and_more_large_ones_at_a_time(spool: Spool) -> None:
     stream = Slow()
-    log = ClickLog(stream=stream, keeping=kept_by(spool))  # type: ignore[arg-type]
+    log = EventLog(stream=stream, keeping=kept_by(spool))  # type: ignore[arg-type]
 
     async def come(clicks: int) -> None:
         for _ in range(clicks):
