@@ -1,4 +1,4 @@
-"""Example sales: sources, and the postbacks by which they tell of purchases, judged by the code that judges real ones."""
+"""Example sales: sources and the postbacks by which they tell of them, judged by the code that judges real ones."""
 
 import itertools
 import random

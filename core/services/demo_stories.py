@@ -1,4 +1,4 @@
-"""What the sources of the example data say of a purchase, and when: in their own words, with the usual mishaps. Pure."""
+"""What the sources of the example data say of a purchase, and when, in their own words and with the usual mishaps."""
 
 import itertools
 import json
@@ -93,8 +93,9 @@ def _sale(purchase: Purchase, order: int, rng: random.Random, *, late: bool) -> 
 
 
 def _without_click(sale: _Sale, rng: random.Random) -> _Sale:
-    """The macro was never filled in, the parameter is empty or cut off, or it is some other tool's id."""
-    wrong = ("{clickid}", "", sale.click[:18], f"EAIaIQ{rng.randrange(10**9):09d}")
+    """The macro was never filled in, the parameter is empty or cut off, or the id is not of a click of ours."""
+    nobodys = uuid.UUID(int=uuid.UUID(sale.click).int - (5 * _DAY << 80))
+    wrong = ("{clickid}", "", sale.click[:18], str(nobodys))
     return replace(sale, click=rng.choice(wrong))
 
 

@@ -356,7 +356,7 @@ BY_COUPON = 0.04
 WITHOUT_CLICK = 0.02
 """Of how many sales the sources name no click that there is."""
 
-REFUSED = 0.01
+REFUSED = 0.02
 THINKS_IT_OVER, TOO_LATE = 0.15, 0.02
 """How many buyers come back on another day; of how many the network tells when it is too late."""
 
