@@ -76,6 +76,11 @@ class Settings:
     tracker_fd: int | None = field(default=None)
     manager_fd: int | None = field(default=None)
 
+    @property
+    def postback_spool_dir(self) -> Path:
+        """Where postbacks wait, apart from the clicks in `spool_dir`."""
+        return self.spool_dir / "postbacks"
+
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
         """Read every setting. Raises SettingError for the first one that can not be used."""

@@ -93,6 +93,7 @@ _NAMED_QUERY = re.compile(
     r"""(query(?:_string)?['"]?\s*[=:]\s*b?)(['"])(?:\\.|(?!\2).)*(?:\2|\Z)""", re.IGNORECASE | re.DOTALL
 )
 _PAIR = re.compile(r"(?<=[\w\]%])=[^\s;,'\"()=][^\s;,'\"()]*")
+_TOKEN = re.compile(r"\bpb_[a-z2-7]{4,}")
 _AT = re.compile(r"[^\s'\"<>()\[\]{},;]+@[^\s'\"<>()\[\]{},;]+")
 _V4 = r"\d{1,3}(?:\.\d{1,3}){3}(?!\d|\.\d)"
 _ADDRESS = re.compile(
@@ -186,7 +187,8 @@ def masked(address: str) -> str:
 
 
 def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Take out of a log event what must not be kept: query strings, secrets, full addresses of visitors.
+    """Take out of a log event what must not be kept: query strings, secrets, tokens of postbacks, full addresses of
+    visitors.
 
     Our own events name what they hold. Texts that are not ours, such as tracebacks and what libraries say, may quote
     anything: there whatever looks like a query or an address goes.
@@ -197,7 +199,7 @@ def scrub(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Mut
         event["ip"] = masked(event["ip"])
     for name in ("url", "path"):
         if isinstance(event.get(name), str):
-            event[name] = event[name].partition("?")[0]
+            event[name] = _TOKEN.sub("pb_…", event[name].partition("?")[0])
     for name in ("error", "reason"):
         if isinstance(event.get(name), str):
             event[name] = _without_queries(event[name])
@@ -217,7 +219,7 @@ def without_private(text: str) -> str:
 
 
 def _without_queries(text: str) -> str:
-    return _AFTER_QUESTION_MARK.sub("?…", _NAMED_QUERY.sub(r"\1\2…\2", text))
+    return _TOKEN.sub("pb_…", _AFTER_QUESTION_MARK.sub("?…", _NAMED_QUERY.sub(r"\1\2…\2", text)))
 
 
 def _without_addresses(text: str) -> str:

@@ -44,11 +44,13 @@ _HINT = 16
 
 
 class _Judged(msgspec.Struct, frozen=True, gc=False):
-    """`signed` is the name of the signature that has to be claimed before the postback is taken, "" for none."""
+    """`signed` is the name of the signature that has to be claimed before the postback is taken, "" for none, and
+    `lasts_s` how long it counts as used then."""
 
     source: Source | None
     refusal: str = ""
     signed: str = ""
+    lasts_s: int = 0
 
 
 class _Step(msgspec.Struct, frozen=True, gc=False):
@@ -132,7 +134,8 @@ class Receiver:
         verdict = signatures.judge(source.signature, hit, now_ms=now_ms)
         if not verdict.mac or _ignored(hit):
             return _Judged(source, verdict.refusal)
-        return _Judged(source, verdict.refusal, keys.signature(source.id, verdict.mac))
+        name, lasts_s = keys.signature(source.id, verdict.mac), max(1, 2 * source.signature.tolerance_s)
+        return _Judged(source, verdict.refusal, name, lasts_s)
 
     def _step(self, hit: Hit, event_id: bytes, judged: _Judged) -> _Step:
         """What is answered and kept, now that it is known what the door makes of it. Counts it."""
@@ -149,17 +152,16 @@ class Receiver:
                 return _Step(answer, answer)
         else:
             self._taken[hit.kind].inc()
-        event = Event(event_id, postback_event.encode(_event(hit, event_id, judged, answer.status)))
-        return _Step(answer, answer if refusal else answers.not_now(hit), event)
+        event = event_of(hit, event_id, source=judged.source, refusal=refusal, status=answer.status)
+        otherwise = answer if refusal else answers.not_now(hit)
+        return _Step(answer, otherwise, Event(event_id, postback_event.encode(event)))
 
     async def _claimed(self, hit: Hit, event_id: bytes, judged: _Judged) -> Answer:
         """The answer to a signed postback: its signature may be another's by now."""
-        source, name = judged.source, judged.signed
-        if source is None or source.signature is None:
-            raise ValueError("nobody's signature can be claimed")
-        lasts_s = max(1, 2 * source.signature.tolerance_s)
+        name, lasts_s = judged.signed, judged.lasts_s
         if not await self._used.claim(name, lasts_s=lasts_s):
-            answer, _ = await self._kept(self._step(hit, event_id, _Judged(source, REPLAYED)))
+            judged = _Judged(judged.source, REPLAYED)
+            answer, _ = await self._kept(self._step(hit, event_id, judged))
             return answer
         answer, is_kept = await self._kept(self._step(hit, event_id, judged))
         if is_kept:
@@ -212,11 +214,11 @@ def _ignored(hit: Hit) -> str:
     return ""
 
 
-def _event(hit: Hit, event_id: bytes, judged: _Judged, status: int) -> PostbackEvent:
-    visit, source = hit.visit, judged.source
-    content_type = hit.header(b"content-type") or b""
-    wanted = () if source is None else source.wants
+def event_of(hit: Hit, event_id: bytes, *, source: Source | None, refusal: str, status: int) -> PostbackEvent:
+    """What is kept of a postback."""
+    visit = hit.visit
     query = hit.query[:LARGEST]
+    wanted = () if source is None else source.wants
     return PostbackEvent(
         id=event_id,
         source_id=0 if source is None else source.id,
@@ -224,7 +226,7 @@ def _event(hit: Hit, event_id: bytes, judged: _Judged, status: int) -> PostbackE
         method=visit.method,
         host=visit.host,
         query=query_text(query),
-        content_type=_text(content_type),
+        content_type=_text(hit.header(b"content-type") or b""),
         body=hit.body[: LARGEST - len(query)],
         headers=tuple(
             (name.decode("utf-8"), _text(value)) for name in wanted if (value := hit.header(name)) is not None
@@ -232,14 +234,14 @@ def _event(hit: Hit, event_id: bytes, judged: _Judged, status: int) -> PostbackE
         ip=visit.ip,
         user_agent=visit.user_agent,
         referrer=visit.referrer,
-        token_hint=hint_of(hit.token),
-        refused=judged.refusal,
+        token_hint=_hint_of(hit.token),
+        refused=refusal,
         status=status,
         size=hit.size if hit.size > LARGEST else 0,
     )
 
 
-def hint_of(token: str) -> str:
+def _hint_of(token: str) -> str:
     """The ends of a token, by which people know it; of one too short to be ours the beginning alone."""
     text = token.replace("\0", "\ufffd")
     return f"{text[:5]}…{text[-4:]}" if len(text) >= _HINT else f"{text[:2]}…"

@@ -65,9 +65,7 @@ class Service:
         self._replays = Replay(self._client)
         limit = settings.spool_max_mb << 20
         self._spool = Spool(settings.spool_dir, limit_bytes=limit)
-        self._postback_spool = Spool(
-            settings.spool_dir / POSTBACKS.name, limit_bytes=limit, channel=POSTBACKS
-        )
+        self._postback_spool = Spool(settings.postback_spool_dir, limit_bytes=limit, channel=POSTBACKS)
         self.books = Books(settings.spool_dir, self._client)
         keeping = Keeping(spool=self._spool, breaker=self._writes, answered=self.books.answered)
         self._clicks = EventLog(stream=EventStream(self._pipeline), keeping=keeping)
@@ -207,11 +205,18 @@ class Service:
             self._reads.worked()
 
     async def _replay(self) -> None:
-        """Send what waits; a file of clicks that is stuck keeps no postback from its way."""
-        try:
-            await self._spool.replay(partial(self._sent, self._replays.send))
-        finally:
-            await self._postback_spool.replay(partial(self._sent, self._replays.send_postbacks))
+        """Send what waits, postbacks first: they are few. A file that is stuck keeps the other spool from nothing."""
+        stuck: SpoolStuck | None = None
+        for spool, send in (
+            (self._postback_spool, self._replays.send_postbacks),
+            (self._spool, self._replays.send),
+        ):
+            try:
+                await spool.replay(partial(self._sent, send))
+            except SpoolStuck as error:
+                stuck = error
+        if stuck is not None:
+            raise stuck
 
     async def _sent(self, send: Send, events: Sequence[Event]) -> None:
         try:

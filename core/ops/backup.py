@@ -36,6 +36,9 @@ MANIFEST, SECRET, QUEUES, DATABASE, SPOOL = (
     "spool/",
 )
 
+BOOKS = {"accepted": keys.ACCEPTED, "answered": keys.ANSWERED, "received": keys.RECEIVED}
+"""Kind of a record of the file -> the hash that it holds."""
+
 _PAGE = 1000
 
 
@@ -109,13 +112,13 @@ def _add_spool(file: tarfile.TarFile, folder: Path) -> int:
     """Copies first: a spool file may grow while it is read. A torn last record is cut when it is replayed. Counts of
     answered clicks, which lie beside them, come with the queues."""
     count = 0
-    for path in sorted(folder.glob("*.spool")) if folder.is_dir() else []:
+    for path in sorted(folder.rglob("*.spool")) if folder.is_dir() else []:
         try:
             data = path.read_bytes()
-        except OSError:  # replayed and gone in the meantime: its clicks are in the queue, which comes next
+        except OSError:  # replayed and gone in the meantime: what it held is in the queue, which comes next
             continue
         if data and path.is_file():
-            _add_bytes(file, SPOOL + path.name, data)
+            _add_bytes(file, SPOOL + path.relative_to(folder).as_posix(), data)
             count += 1
     return count
 
@@ -137,7 +140,7 @@ def _save_queues(settings: Settings, target: Path) -> int:
 
 def _queue_records(client: Redis) -> Iterator[dict[str, Any]]:
     """Counters of the books first, then entries; what arrives after the first moment belongs to the next backup."""
-    for kind, name in (("accepted", keys.ACCEPTED), ("answered", keys.ANSWERED)):
+    for kind, name in BOOKS.items():
         counts: Any = client.hgetall(name)
         yield {"kind": kind, "hours": {field.decode(): int(value) for field, value in counts.items()}}
     for queue in keys.QUEUES:

@@ -20,7 +20,7 @@ from core.config import Settings
 from core.contracts import keys
 from core.db.engine import make_engine
 from core.db.migrate import migrate, revisions
-from core.ops.backup import DATABASE, FORMAT, MANIFEST, QUEUES, SECRET, SPOOL
+from core.ops.backup import BOOKS, DATABASE, FORMAT, MANIFEST, QUEUES, SECRET, SPOOL
 from core.ops.commands import CommandFailed
 from core.ops.connect import servers
 from core.ops.data_folder import DataFolder, is_held, write_private
@@ -49,7 +49,7 @@ def run_restore(args: argparse.Namespace) -> int:
             _require_empty(settings, force=args.force)
             _restore_database(backup, settings)
             migrate(settings.database_url)
-            spooled = _restore_spool(backup, settings.spool_dir)
+            spooled = _restore_spool(backup, settings)
             queued = _restore_redis(backup, settings)
             _restore_secret(backup, folder)
     print(
@@ -164,10 +164,8 @@ def _restore_redis(backup: tarfile.TarFile, settings: Settings) -> int:
 
 
 def _restore_record(client: Redis, record: dict[str, Any]) -> int:
-    if record["kind"] == "accepted" and record["hours"]:
-        client.hset(keys.ACCEPTED, mapping=record["hours"])
-    elif record["kind"] == "answered" and record["hours"]:
-        client.hset(keys.ANSWERED, mapping=record["hours"])
+    if record["kind"] in BOOKS and record["hours"]:
+        client.hset(BOOKS[record["kind"]], mapping=record["hours"])
     elif record["kind"] == "later":
         client.zadd(record["set"], {_bytes(record["message"]): record["due"]})
     elif record["kind"] == "entry":
@@ -177,12 +175,14 @@ def _restore_record(client: Redis, record: dict[str, Any]) -> int:
     return 0
 
 
-def _restore_spool(backup: tarfile.TarFile, folder: Path) -> int:
+def _restore_spool(backup: tarfile.TarFile, settings: Settings) -> int:
     count = 0
+    of_postbacks = settings.postback_spool_dir
     for entry in backup.getmembers():
         if entry.isfile() and entry.name.startswith(SPOOL):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             old = Path(entry.name)
+            folder = of_postbacks if old.parent.name == of_postbacks.name else settings.spool_dir
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             target = folder / f"{old.stem}-{secrets.token_hex(4)}{old.suffix}"
             handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             with os.fdopen(handle, "wb") as file:

@@ -59,10 +59,10 @@ def accept(stand: Stand, options: argparse.Namespace) -> list[Finding]:
             Entry(name, tracker, Load.written(stand.folder / f"{number}.requests", made))
             for number, (name, made) in enumerate(_loads(random.Random(1), size.visitors).items())
         ]
-        for entry in entries:
-            _round(entry, size, books, seconds=max(1.0, size.warm))
-        for entry in entries:
-            entry.rounds.clear()
+        if size.warm:
+            for entry in entries:
+                _round(entry, size, books, seconds=size.warm)
+                entry.rounds.clear()
         for _ in range(size.rounds):
             for entry in entries:
                 web, valkey = cpu_seconds(tracker.pid), cpu_seconds(stand.valkey)

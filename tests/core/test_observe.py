@@ -58,6 +58,19 @@ def test_it_takes_values_out_of_tracebacks() -> None:
     assert event["exception"] == 'File "a.py", line 12, in f\nValueError: can not read email=…'
 
 
+def test_it_takes_out_the_tokens_of_postbacks() -> None:
+    path = "/postback/pb_abcdefghijklmnopqrstuvwxyz"
+    event = {
+        "event": f"Exception on request GET {path}",
+        "path": path,
+        "error": path,
+        "_from_structlog": False,
+    }
+    scrubbed = scrub(None, "error", event)
+    assert scrubbed["event"] == "Exception on request GET /postback/pb_…"
+    assert (scrubbed["path"], scrubbed["error"]) == ("/postback/pb_…", "/postback/pb_…")
+
+
 def test_it_leaves_the_addresses_of_servers_in_what_it_says_itself() -> None:
     event = {"event": "redis.away", "error": "Error 111 connecting to 10.1.2.3:6379. Connection refused."}
     assert scrub(None, "warning", dict(event)) == event

@@ -38,11 +38,14 @@ def file(
     valkey.zadd(keys.later("system"), {b"\x93 message": 1_800_000_000_123})
     valkey.hset(keys.ACCEPTED, "2026112314", 2501)
     valkey.hset(keys.ANSWERED, "2026112314:7-one", 2500)
+    valkey.hset(keys.RECEIVED, "2026112314", 40)
     settings.spool_dir.mkdir(parents=True)
     (settings.spool_dir / "one.spool").write_bytes(b"\x01 spooled")
+    settings.postback_spool_dir.mkdir()
+    (settings.postback_spool_dir / "one.spool").write_bytes(b"\x02 spooled")
     (settings.spool_dir / "7-one.answered").write_bytes(bytes(4096))
     target = tmp_path / "rastro.backup"
-    assert backup.write_backup(settings, target) == {"queued": 2501, "spooled": 1}
+    assert backup.write_backup(settings, target) == {"queued": 2501, "spooled": 2}
     return target
 
 
@@ -67,7 +70,7 @@ def test_it_brings_back_everything(file: Path, place: Path) -> None:
     up = Up(place / "var")
     done = restore(up, file)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "2501 entries of the queues and 1 spool files" in done.stdout
+    assert "2501 entries of the queues and 2 spool files" in done.stdout
     with servers(up.data) as settings, redis.Redis.from_url(settings.redis_url) as client:
         assert emails(settings) == ["ana@example.com"]
         assert client.xlen(keys.stream("track")) == 2500
@@ -81,9 +84,11 @@ def test_it_brings_back_everything(file: Path, place: Path) -> None:
         ]
         assert client.hgetall(keys.ACCEPTED) == {b"2026112314": b"2501"}
         assert client.hgetall(keys.ANSWERED) == {b"2026112314:7-one": b"2500"}
+        assert client.hgetall(keys.RECEIVED) == {b"2026112314": b"40"}
         assert client.exists(keys.SNAPSHOTS_READY)
         assert settings.secret_key == "a-secret-that-only-the-tests-know-and-use"
-        assert [path.read_bytes() for path in settings.spool_dir.iterdir()] == [b"\x01 spooled"]
+        assert [path.read_bytes() for path in settings.spool_dir.glob("*.*")] == [b"\x01 spooled"]
+        assert [path.read_bytes() for path in settings.postback_spool_dir.iterdir()] == [b"\x02 spooled"]
 
 
 def test_it_replaces_an_installation_only_when_told_to(file: Path, place: Path) -> None:

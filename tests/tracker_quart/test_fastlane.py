@@ -234,6 +234,70 @@ async def test_it_keeps_the_beginning_of_a_postback_with_a_megabyte_of_parameter
     assert (kept.host, kept.user_agent) == ("localhost", "net/1")
 
 
+async def test_it_hands_postbacks_with_a_body_over(
+    app: Quart, lane: tuple[FastLane, int], publisher: Publisher
+) -> None:
+    publisher.sources(source())
+    service_of(app)._sources._snapshots.mark_all_stale()
+    start = f"POST /postback/{TOKEN} HTTP/1.1\r\nHost: localhost\r\n".encode()
+    answer = await _said(
+        lane[1],
+        start
+        + b"Content-Length: 9\r\n\r\nclickid=1"
+        + start
+        + b"Transfer-Encoding: chunked\r\n\r\n9\r\nclickid=2\r\n6\r\n&a=%20\r\n0\r\n\r\n"
+        + start
+        + b"Content-Length: 0\r\n\r\n"
+        + _last(b"/sale"),
+    )
+    assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"200", b"200", b"302"]
+    kept = await publisher.posted(3)
+    assert sorted(one.body for one in kept) == [b"", b"clickid=1", b"clickid=2&a=%20"]
+
+
+@pytest.mark.parametrize(
+    ("size", "chunked", "said"),
+    [
+        (1 << 20, False, 1 << 20),
+        (1 << 20, True, 1 << 20),
+        (64 << 20, False, 64 << 20),
+        (64 << 20, True, None),
+    ],
+)
+async def test_it_reads_no_more_of_a_body_than_it_needs(
+    app: Quart,
+    lane: tuple[FastLane, int],
+    publisher: Publisher,
+    size: int,
+    chunked: bool,
+    said: int | None,
+) -> None:
+    publisher.sources(source())
+    service_of(app)._sources._snapshots.mark_all_stale()
+    reader, writer = await asyncio.open_connection("127.0.0.1", lane[1])
+    how = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}"
+    writer.write(f"POST /postback/{TOKEN} HTTP/1.1\r\nHost: localhost\r\n{how}\r\n\r\n".encode())
+    block = b"x" * (1 << 16)
+    answering = asyncio.create_task(reader.readuntil(b"\r\n\r\n"))
+    sent = 0
+    with contextlib.suppress(ConnectionError):
+        while sent < size and not answering.done():
+            writer.write(b"10000\r\n%b\r\n" % block if chunked else block)
+            sent += len(block)
+            await writer.drain()
+            await asyncio.sleep(0)
+        if chunked:
+            writer.write(b"0\r\n\r\n")
+    async with asyncio.timeout(LIMIT_S):
+        assert (await answering).startswith(b"HTTP/1.1 413 ")
+    writer.close()
+    (kept,) = await publisher.posted(1)
+    assert (kept.refused, kept.status) == ("too_large", 413)
+    assert kept.size == said if said else 2 << 20 < kept.size < 3 << 20
+    assert sent <= max(1 << 20, 8 << 20)
+    assert set(kept.body) <= set(b"x") and len(kept.body) <= LARGEST
+
+
 async def test_it_waits_for_no_query_without_an_end(lane: tuple[FastLane, int]) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", lane[1])
     writer.write(b"GET /postback/x?")

@@ -2,20 +2,25 @@
 
 import time
 from collections.abc import Callable, Mapping
+from urllib.parse import unquote_to_bytes
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from quart import Quart
 from quart.typing import TestClientProtocol as Client
 
-from core.contracts import keys
+from core.contracts import keys, postback_event
 from core.contracts.postback_event import LARGEST
 from core.contracts.source_snapshot import SourceSnapshot
+from core.domain.networks import Networks
 from core.observe import CLICKS, POSTBACKS_IGNORED, POSTBACKS_REFUSED, POSTBACKS_TAKEN, Tallies
 from tests.tracker_quart.conftest import CHROME, TOKEN, Publisher, source
 from tracker_quart import receiving
 from tracker_quart.app import service_of
+from tracker_quart.hits import query_text, read_hit
 from tracker_quart.postback_answers import GIF
-from tracker_quart.source_table import Table
+from tracker_quart.source_table import Source, Table
 
 PATH = f"/postback/{TOKEN}"
 PIXEL = f"/pixel/{TOKEN}.gif"
@@ -367,6 +372,51 @@ async def test_it_serves_its_script(client: Client) -> None:
     assert answer.headers["content-type"] == "text/javascript; charset=utf-8"
     assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
     assert b"document.currentScript" in await answer.get_data()
+
+
+@given(st.binary(max_size=200))
+def test_it_loses_no_byte_of_a_query(query: bytes) -> None:
+    text = query_text(query)
+    assert text.isascii() and text.isprintable() and " " not in text
+    assert unquote_to_bytes(text) == unquote_to_bytes(query)
+
+
+@given(
+    token=st.text(st.characters(exclude_categories=("Cs",)), max_size=40),
+    query=st.binary(max_size=60),
+    headers=st.lists(
+        st.tuples(
+            st.sampled_from(
+                (b"host", b"user-agent", b"referer", b"content-type", b"x-topic", b"x-forwarded-for")
+            ),
+            st.binary(max_size=20),
+        )
+    ),
+    body=st.binary(max_size=20),
+)
+def test_it_can_keep_whatever_comes(
+    token: str, query: bytes, headers: list[tuple[bytes, bytes]], body: bytes
+) -> None:
+    hit = read_hit(
+        token,
+        is_pixel=False,
+        method="POST",
+        target=b"/postback/x",
+        query=query,
+        headers=headers,
+        peer="192.0.2.1",
+        proxies=Networks(hops=1),
+        body=body,
+    )
+    event = receiving.event_of(hit, bytes(16), source=_READ_BY_TOPIC, refusal="", status=200)
+    kept = postback_event.decode(postback_event.encode(event))
+    assert kept == event
+    assert kept.body == body
+    assert "\0" not in "".join((kept.token_hint, kept.host, kept.user_agent, *dict(kept.headers).values()))
+    assert len(kept.token_hint) <= 10
+
+
+_READ_BY_TOPIC = Source(5, None, None, (b"x-topic",), "")
 
 
 def test_it_knows_no_token_of_an_empty_table() -> None:

@@ -13,7 +13,7 @@ from tests.tracker_quart.conftest import Publisher
 from tracker_quart.click_ids import ClickIds
 from tracker_quart.event_stream import Event, EventStream
 from tracker_quart.service import Service
-from tracker_quart.spool import Spool
+from tracker_quart.spool import Spool, SpoolStuck
 
 
 async def test_it_notices_that_redis_reads_again_in_the_middle_of_a_long_replay(
@@ -59,4 +59,30 @@ async def test_it_holds_as_many_snapshots_as_it_is_told(
     for number in range(8):
         await service.snapshots.ask(keys.link(1, f"link-{number}"))
     assert len(service.snapshots) == 3
+    await service.stop()
+
+
+@pytest.mark.parametrize("stuck", ["_spool", "_postback_spool"])
+async def test_it_sends_what_one_spool_holds_while_a_file_of_the_other_is_stuck(
+    publisher: Publisher, tracker_settings: Settings, monkeypatch: pytest.MonkeyPatch, stuck: str
+) -> None:
+    ids = ClickIds()
+    for folder in (tracker_settings.spool_dir, tracker_settings.postback_spool_dir):
+        left = Spool(folder, limit_bytes=1 << 20)
+        await left.append([Event(ids.new(), b"x")])
+        await left.close()
+    publisher.ready()
+    service = Service(replace(tracker_settings, drain_limit=0.5))
+
+    async def refuse(_send: object) -> None:
+        raise SpoolStuck
+
+    monkeypatch.setattr(getattr(service, stuck), "replay", refuse)
+    await service.start()
+    queue, other = ("conversion", "track") if stuck == "_spool" else ("track", "conversion")
+    async with asyncio.timeout(30):
+        while not publisher.redis.xlen(keys.stream(queue)):
+            await asyncio.sleep(0.01)
+    assert not publisher.redis.xlen(keys.stream(other))
+    assert service.spooled == 1
     await service.stop()

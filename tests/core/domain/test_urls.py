@@ -105,6 +105,8 @@ def test_it_takes_slugs_of_any_script(typed: str, kept: str) -> None:
         ("Api", "reserved"),
         ("postback", "reserved"),
         ("pixel", "reserved"),
+        ("Postback", "reserved"),
+        ("Rastro.js", "reserved"),
         ("metrics", "reserved"),
     ],
 )
