@@ -5,6 +5,7 @@ that is slow holds its own share of those alone, so that the others go on.
 """
 
 import random
+import re
 import time
 from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -47,6 +48,7 @@ EACH = 8
 BOUNDS = Bounds(size=64 * 1024, seconds=10.0, redirects=0)
 _AGENT = "Rastro/1 (outgoing postback)"
 _COUNT_EVERY_S = 15.0
+_ERRNO = re.compile(r"\[Errno -?\d+\] ")
 
 
 class Sender:
@@ -157,7 +159,7 @@ class Sender:
         except FetchRefused as refused:
             error = str(refused)
         except FetchFailed as failed:
-            error, heals = str(failed), True
+            error, heals = f"{_ERRNO.sub('', str(failed)).rstrip('.')}.", True
         except Exception as broken:
             log.exception("sending.broken", delivery=due.id)
             error = f"It could not be made: {type(broken).__name__}."

@@ -16,7 +16,7 @@ from admin_flask.sending.forms import FIRST_BODY, SendingForm
 from admin_flask.toasts import say
 from core.db.conversions import ConversionSource, Webhook
 from core.db.models import Campaign
-from core.domain.outgoing import ALIASES, MACROS
+from core.domain.outgoing import MACROS
 from core.services import webhook_log as log_service
 from core.services import webhooks as service
 
@@ -92,7 +92,6 @@ def _page(
         changed=changed,
         changed_ago=ago(changed.at) if changed else "",
         macros=[name for name in MACROS if name != "external_id"],
-        aliases=ALIASES,
         **_preview(form),
     )
 

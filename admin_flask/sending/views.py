@@ -8,7 +8,7 @@ from flask_babel import gettext
 
 from admin_flask.access import needs, polled
 from admin_flask.addresses import url_with
-from admin_flask.held import db, moment
+from admin_flask.held import db, held, moment
 from admin_flask.htmx import page_or_block
 from admin_flask.nav import page_url
 from admin_flask.sending import acting, editing  # noqa: F401 (their views add themselves)
@@ -20,7 +20,6 @@ from admin_flask.sending.words import (
     state_label,
     status_label,
     told_words,
-    tries_words,
 )
 from core.db.conversions import WebhookDelivery
 from core.domain.sending import DELIVERY, FAILED, KEY, SKIPPED, STATES, TEST, WAITING, delivery_key
@@ -55,6 +54,7 @@ def index() -> str:
 def show(webhook_id: int) -> Response:
     """One with its log; its filters are in the address."""
     try:
+        webhook = service.get_webhook(db.session(), webhook_id=webhook_id)
         row = service.webhook_row(db.session(), webhook_id=webhook_id, now=moment())
     except service.WebhookNotFound:
         abort(404)
@@ -71,6 +71,8 @@ def show(webhook_id: int) -> Response:
         "sending/show.html",
         "log",
         row=row,
+        unknown=service.unknown_in(webhook),
+        is_private=service.is_private(webhook.url, allowed=held().settings.sending_networks),
         query=query,
         log=log,
         states=[
@@ -133,7 +135,7 @@ def _delivery_page(webhook_id: int, delivery_id: int) -> Response:
         poll=url_for("sending.live", webhook_id=webhook_id, delivery_id=delivery_id)
         if soon and (webhook.is_active or found.kind == TEST)
         else "",
-        steps=_steps(found),
+        steps=_steps(found, is_on=webhook.is_active),
         own_headers=[(DELIVERY, str(found.id)), (KEY, delivery_key(found.id))],
         conversion=page_url("conversions.show", "conversions.view", conversion_id=found.conversion_id)
         if found.conversion_id
@@ -142,13 +144,10 @@ def _delivery_page(webhook_id: int, delivery_id: int) -> Response:
         if found.resent_from
         else None,
         kind_label=kind_label,
-        status_label=status_label,
-        state_label=state_label,
-        tries_words=tries_words,
     )
 
 
-def _steps(found: WebhookDelivery) -> list[dict[str, object]]:
+def _steps(found: WebhookDelivery, *, is_on: bool) -> list[dict[str, object]]:
     """The trail of a delivery: why it is there, each attempt, and what comes next."""
     if found.kind == TEST:
         first = {
@@ -179,8 +178,13 @@ def _steps(found: WebhookDelivery) -> list[dict[str, object]]:
         text = gettext("The percentage left this conversion out.")
         steps.append({"title": gettext("Left out"), "text": text, "mark": "skip"})
     elif found.state == WAITING:
-        steps.append({"title": gettext("Next attempt"), "at": found.next_try, "mark": "skip"})
-    elif found.state == FAILED:
+        when = (
+            {"at": found.next_try}
+            if is_on or found.kind == TEST
+            else {"text": gettext("Once it is switched on.")}
+        )
+        steps.append({"title": gettext("Next attempt"), "mark": "skip", **when})
+    elif found.state == FAILED and found.kind != TEST:
         steps.append({"title": gettext("Given up"), "at": found.ended_at, "mark": "stop"})
     return steps
 

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from flask_babel import gettext, ngettext
+from flask_babel import gettext
 
 from core.db.conversions import WebhookDelivery
 from core.domain.conversions import APPROVED, PENDING, REFUNDED, REJECTED
@@ -57,11 +57,6 @@ def told_words(settings: SendingSettings) -> str:
     if settings.delay_s:
         parts.append(gettext("after %(time)s", time=_delay(timedelta(seconds=settings.delay_s))))
     return " · ".join(parts)
-
-
-def tries_words(count: int) -> str:
-    """How often it was tried."""
-    return ngettext("tried once", "tried %(num)s times", count)
 
 
 def _delay(time: timedelta) -> str:

@@ -204,7 +204,8 @@ def _listening(connection: Connection) -> list[_Listener]:
 
 def _write(connection: Connection, outcome: Outcome) -> bool:
     due, request = outcome.due, outcome.request
-    entry = {"at": outcome.at.isoformat(), "status": outcome.status, "ms": outcome.ms, "error": outcome.error}
+    error = storable(outcome.error, _LONGEST_ERROR)
+    entry = {"at": outcome.at.isoformat(), "status": outcome.status, "ms": outcome.ms, "error": error}
     changed = (
         update(WebhookDelivery)
         .where(WebhookDelivery.id == due.id, WebhookDelivery.leased_until == due.until)
@@ -218,7 +219,7 @@ def _write(connection: Connection, outcome: Outcome) -> bool:
             body=storable(request.body, _LONGEST_SENT),
             response_status=outcome.status,
             response_body=storable(outcome.answer, LONGEST_ANSWER),
-            error=storable(outcome.error, _LONGEST_ERROR),
+            error=error,
             ms=outcome.ms,
             tries=WebhookDelivery.tries.concat([entry]),
             ended_at=None if outcome.state == WAITING else outcome.at,

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session, aliased
 from core.db.conversions import Conversion, Webhook, WebhookDelivery
 from core.db.deliveries import facts_of
 from core.db.models import Link
-from core.domain.outgoing import SAMPLE, Request, build, unknown_macros
+from core.domain.outgoing import SAMPLE, Request, build
 from core.domain.sending import FAILED, JSON, RESEND, TEST, WAITING, settings_of
 from core.net import Network
 from core.services import audit
 from core.services.actor import Actor
-from core.services.webhooks import get_webhook, is_private
+from core.services.webhooks import get_webhook, is_private, unknown_in
 
 PAGE_SIZE = 50
 MOST_RESENT = 10_000
@@ -175,13 +175,10 @@ def preview(session: Session, webhook: Webhook, *, allowed: tuple[Network, ...] 
     facts = facts_of(session.connection(), [found.id]).get(found.id) if found else None
     known = facts or replace(SAMPLE, values={**SAMPLE.values, "status": settings.statuses[0]})
     request = build(url=webhook.url, body=webhook.body, settings=settings, facts=known)
-    templates = [webhook.url, *(value for _, value in settings.headers)]
-    if settings.method == "POST":
-        templates.append(webhook.body)
     return Preview(
         request=request,
         conversion_id=found.id if found and facts else None,
-        unknown=tuple(unknown_macros(*templates)),
+        unknown=tuple(unknown_in(webhook)),
         is_private=is_private(webhook.url, allowed=allowed),
         is_broken_json=settings.method == "POST"
         and settings.content_type == JSON

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, and_, func, select
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
@@ -17,7 +17,7 @@ from core.db.conversions import ConversionSource, Webhook, WebhookDelivery
 from core.db.models import AuditLog, Campaign, Domain, Link
 from core.domain.conversions import APPROVED, STATUSES
 from core.domain.hosts import HostRefused, check_host, is_address
-from core.domain.outgoing import check_url
+from core.domain.outgoing import check_url, unknown_macros
 from core.domain.sending import (
     CONTENT_TYPES,
     DONE,
@@ -26,6 +26,7 @@ from core.domain.sending import (
     LONGEST_DELAY_S,
     METHODS,
     OWN_HEADERS,
+    TEST,
     SendingSettings,
     settings_of,
     stored,
@@ -89,7 +90,7 @@ class WebhookFields:
 
 @dataclass(frozen=True, slots=True)
 class WebhookRow:
-    """An outgoing postback in the list: what it is for, and how it fared in the last 24 hours."""
+    """An outgoing postback in the list: what it is for, and how it fared in the last 24 hours, tests left out."""
 
     id: int
     name: str
@@ -225,6 +226,13 @@ def delete_webhook(session: Session, *, webhook_id: int, actor: Actor, now: date
     return name
 
 
+def unknown_in(webhook: Webhook) -> list[str]:
+    """What looks like a macro in what it sends and is none, each once: nothing will stand in its place."""
+    settings = settings_of(webhook.settings)
+    body = [webhook.body] if settings.method == "POST" else []
+    return unknown_macros(webhook.url, *(value for _, value in settings.headers), *body)
+
+
 def new_secret() -> str:
     """A secret that nobody guesses."""
     return f"rs_{secrets.token_urlsafe(30)}"
@@ -255,7 +263,7 @@ def _rows(session: Session, *conditions: ColumnElement[bool], now: datetime) -> 
         .order_by(func.lower(Webhook.name))
     ).all()
     ids = [webhook.id for webhook, *_ in found]
-    ended = WebhookDelivery.ended_at >= now - _LAST_DAY
+    ended = and_(WebhookDelivery.ended_at >= now - _LAST_DAY, WebhookDelivery.kind != TEST)
     waiting = _counts(session, ids, WebhookDelivery.next_try.is_not(None))
     done = _counts(session, ids, ended, WebhookDelivery.state == DONE)
     failed = _counts(session, ids, ended, WebhookDelivery.state == FAILED)

@@ -52,6 +52,8 @@ def test_it_has_defaults_but_none_for_secrets_and_servers() -> None:
         ("PORT", "70000", "between"),
         ("TRUSTED_PROXIES", "10.0.0.0/33", "TRUSTED_PROXIES"),
         ("TRUSTED_PROXIES", "99", "hop count"),
+        ("SENDING_NETWORKS", "2", "must be ranges"),
+        ("SENDING_NETWORKS", "10.0.0.0/33", "SENDING_NETWORKS"),
         ("ROBOT_NETWORKS", "10.0.0.0/33", "ROBOT_NETWORKS"),
         ("ROBOT_NETWORKS", "::/0", "everybody"),
         ("GEOIP_MMDB", "/does/not/exist.mmdb", "no file"),

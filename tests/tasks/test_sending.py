@@ -165,7 +165,7 @@ def test_it_succeeds_when_the_receiver_is_well_again(
             "waiting",
             "It answered 302, a redirect to http://169.254.169.254/latest: redirects are not followed.",
         ),
-        (hang_up, "waiting", "127.0.0.1 can not be fetched: Remote end closed connection without response"),
+        (hang_up, "waiting", "127.0.0.1 can not be fetched: Remote end closed connection without response."),
         (never_end, "done", ""),
     ],
     ids=["no content", "not found", "gone", "redirect", "hangs up", "no end"],
@@ -185,6 +185,18 @@ def test_it_takes_what_a_receiver_answers(
     assert (row.state, row.error) == (state, error)
     assert len(row.response_body) <= 2048
     assert len(receiver.sent) == 1
+
+
+def test_it_writes_down_whatever_bytes_come(
+    engine: Engine, make_sender: Callable[..., Sender], receiver: Receiver
+) -> None:
+    receiver.answers["/in"] = answer(302, b"\x00\xff\xed\xa0\x80", Location="/a\x00b\xe9")
+    due(engine, url=f"{receiver.url}/in")
+    make_sender().step()
+    [row] = rows(engine)
+    assert row.error == "It answered 302, a redirect to /a\ufffdb\xc3\xa9: redirects are not followed."
+    assert row.response_body.startswith("\ufffd")
+    assert row.tries[0]["error"] == row.error
 
 
 def test_it_waits_no_longer_than_it_should(
@@ -243,13 +255,14 @@ def test_one_that_hangs_does_not_hold_up_the_others(
     receiver.answers["/slow"] = hang
     due(engine, count=30, url=f"{receiver.url}/slow")
     due(engine, count=40, url=f"{receiver.url}/quick")
-    sender = make_sender()
+    stopping = threading.Event()
+    sender = make_sender(stopping=stopping)
     thread = threading.Thread(target=sender.step)
     thread.start()
     until(lambda: receiver.paths().count("/quick") == 40)
     assert receiver.paths().count("/slow") == 8
     receiver.closing.set()
-    sender._stopping.set()
+    stopping.set()
     thread.join(30)
     assert not thread.is_alive()
 

@@ -74,6 +74,13 @@ def test_it_makes_one_and_shows_it(sit_down: Sit, db: Session) -> None:
     assert "https://ads.example/in" in browser.get("/settings/sending").text
 
 
+def test_it_warns_of_what_was_saved(sit_down: Sit) -> None:
+    browser = sit_down()
+    url = "http://10.0.0.7/in?a={amont}"
+    page = browser.follow(browser.post("/settings/sending/new", {**FORM, "url": url})).text
+    assert "{amont} is no macro" in page and "private network" in page
+
+
 def test_what_was_typed_stays_when_something_is_wrong(sit_down: Sit, db: Session) -> None:
     browser = sit_down()
     answer = browser.post(

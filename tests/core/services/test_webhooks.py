@@ -6,7 +6,7 @@ from ipaddress import ip_network
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 from sqlalchemy.orm import Session
 
 from core.db.conversions import Webhook, WebhookDelivery
@@ -144,6 +144,9 @@ def test_the_list_says_how_each_fares(db: Session, actor: Actor, now: datetime) 
     webhook = make_webhook(connection, source_id=source)
     make_webhook(connection, name="Idle", is_active=False)
     make_due(connection, source_id=source, now=now, count=5)
+    connection.execute(
+        insert(WebhookDelivery).values(webhook_id=webhook, kind="test", state="failed", ended_at=now)
+    )
     ids = list(db.scalars(select(WebhookDelivery.id).order_by(WebhookDelivery.id)))
     for delivery_id, state, hours in (
         (ids[0], "done", 1),
