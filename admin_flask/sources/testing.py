@@ -33,9 +33,10 @@ _LONGEST_SHOWN = 2000
 
 @dataclass(frozen=True, slots=True)
 class Came:
-    """A postback as the trail shows it."""
+    """A postback as the trail shows it; `elsewhere` where it came to the URL of another source."""
 
     row: Postback
+    elsewhere: bool
     request: str
     kind: str
     reading: Reading | None
@@ -82,8 +83,8 @@ def _page(source_id: int, *, only_news: bool = False) -> Response:
         source=source,
         test=running,
         ways=_ways(source, running) if running else None,
-        ours=[_came(row) for row in arrived.ours],
-        others=[_came(row) for row in arrived.others],
+        ours=[_came(row, source_id) for row in arrived.ours],
+        others=[_came(row, source_id) for row in arrived.others],
         poll=url_for("sources.live_test", source_id=source_id, click=running.click_id, seen=seen)
         if running and asks
         else "",
@@ -127,10 +128,11 @@ def _ways(source: ConversionSource, running: SourceTest) -> Ways:
     )
 
 
-def _came(row: Postback) -> Came:
+def _came(row: Postback, source_id: int) -> Came:
     reading = from_stored(row.reading)
     return Came(
         row=row,
+        elsewhere=row.source_id is not None and row.source_id != source_id,
         request=_request(row),
         kind=KINDS[row.kind] if row.kind < len(KINDS) else "",
         reading=reading,

@@ -1,5 +1,6 @@
 """The list of sources, a new one, and how one is set up."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,14 +28,14 @@ from admin_flask.sources.forms import (
 from admin_flask.sources.shown import found, token_page
 from admin_flask.toasts import say
 from core.db.conversions import ConversionSource
-from core.db.models import AuditLog
+from core.db.models import AuditLog, Campaign
 from core.domain.periods import midnight
 from core.domain.presets import PRESETS, preset_of
 from core.domain.source_checks import MEANINGS
 from core.domain.sources import FIELDS, SignatureSettings, SourceSettings, settings_of
 from core.services import conversion_sources as service
 from core.services.link_choices import link_choices
-from core.services.source_list import list_sources
+from core.services.source_list import MOST_COUNTED, list_sources
 
 __all__ = ["blueprint"]
 
@@ -61,6 +62,7 @@ def index() -> str:
         preset_of=preset_of,
         verdict_words=words.verdict_words,
         needs_someone=words.NEEDS_SOMEONE,
+        most_counted=MOST_COUNTED,
     )
 
 
@@ -96,7 +98,7 @@ def show(source_id: int) -> Response:
     """
     source = found(source_id)
     saved = settings_of(source.settings)
-    form = source_form(source.name, source.version, saved, _campaigns())
+    form = source_form(source.name, source.version, saved, _campaigns(saved.campaigns))
     if not form.is_submitted():
         return _page(source, form)
     if not me().may("sources.edit"):
@@ -154,8 +156,11 @@ def _page(
     return make_response(text, status)
 
 
-def _campaigns() -> list[tuple[int, str]]:
-    return [(one.id, one.name) for one in link_choices(db.session()).campaigns]
+def _campaigns(chosen: Sequence[int]) -> list[tuple[int, str]]:
+    """The campaigns to choose from, those that are chosen among them, however many there are."""
+    offered = {one.id: one.name for one in link_choices(db.session()).campaigns}
+    others = select(Campaign.id, Campaign.name).where(Campaign.id.in_(set(chosen) - offered.keys()))
+    return [*offered.items(), *((row.id, row.name) for row in db.session.execute(others))]
 
 
 def _changes(source_id: int) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from core.domain.conversions import (
     REPEAT,
     UPDATE,
 )
-from core.domain.reading import Line, Reading
+from core.domain.reading import IGNORE, Line, Reading
 
 NEEDS_SOMEONE = ("no_click", "refused", "unreadable")
 """Verdicts that a person should look into."""
@@ -184,6 +184,8 @@ def refusal_words(reason: str) -> str:
 def missing_words(reading: Reading) -> list[str]:
     """What a sale of this kind would lack, the gravest first."""
     missing = [problem_words(problem.code, problem.value) for problem in reading.problems]
+    if reading.status == IGNORE:
+        missing.append(gettext("Its status is one that this source ignores, so it would count nowhere."))
     if reading.amount is None and not any(problem.field == "amount" for problem in reading.problems):
         missing.append(gettext("No amount came: each conversion would count as 0."))
     if reading.amount is not None and not reading.currency:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,14 +11,17 @@ from sqlalchemy.orm import Session, selectinload
 
 from core.contracts.click_event import unix_ms
 from core.db.conversions import ConversionSource
+from core.db.postback_store import first_id
 from core.db.queries import query
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MOST_COUNTED = 10_000
+"""Of each source: to count a day of millions takes longer than anybody waits for a list."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceRow:
-    """A source as the list shows it; `verdicts` are the counts of what came since the time that was asked for."""
+    """A source as the list shows it; `verdicts` are the counts of what came since the time that was asked for, of the
+    last MOST_COUNTED where it is more (`is_cut`)."""
 
     id: int
     name: str
@@ -29,15 +32,14 @@ class SourceRow:
     verdicts: Mapping[str, int]
 
     @property
-    def came(self) -> int:
-        return sum(self.verdicts.values())
+    def is_cut(self) -> bool:
+        return sum(self.verdicts.values()) >= MOST_COUNTED
 
 
 def list_sources(session: Session, *, since: datetime) -> list[SourceRow]:
     """Every source, those that are switched off last, by name; counts begin at `since`."""
-    found: dict[int, Any] = {
-        row.id: row for row in session.execute(query("source_today"), {"first": first_id(since)})
-    }
+    values = {"first": first_id(since), "most": MOST_COUNTED}
+    found: dict[int, Any] = {row.id: row for row in session.execute(query("source_today"), values)}
     rows = session.scalars(
         select(ConversionSource)
         .options(selectinload(ConversionSource.tokens))
@@ -55,11 +57,6 @@ def list_sources(session: Session, *, since: datetime) -> list[SourceRow]:
         )
         for row in rows
     ]
-
-
-def first_id(instant: datetime) -> UUID:
-    """The lowest id that a postback of this moment can have."""
-    return UUID(int=max((instant - _EPOCH) // timedelta(milliseconds=1), 0) << 80)
 
 
 def _time_of(postback_id: UUID | None) -> datetime | None:

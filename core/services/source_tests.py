@@ -12,10 +12,11 @@ from sqlalchemy.orm import Session, joinedload
 from core.contracts.postback_event import TOKEN
 from core.db.conversions import Postback, SourceTest
 from core.db.models import Link
+from core.db.postback_store import first_id
+from core.domain.conversions import NEW
 from core.domain.destination import CLICK_ID_MACROS, resolve
 from core.domain.urls import ascii_url
 from core.services.actor import Actor
-from core.services.source_list import first_id
 
 KEPT = timedelta(days=30)
 """After that what comes for a test's click id names an unknown click."""
@@ -69,7 +70,7 @@ def find_test(session: Session, *, source_id: int, click_id: UUID) -> SourceTest
 
 
 def arrivals(session: Session, test: SourceTest) -> Arrivals:
-    """What came since the test began, by now."""
+    """What came since the test began, and was judged by now."""
     named = Postback.terms.contains([str(test.click_id)])
     ours = select(Postback).where(named).order_by(Postback.id.desc()).limit(MOST_SHOWN)
     whose = or_(
@@ -77,7 +78,7 @@ def arrivals(session: Session, test: SourceTest) -> Arrivals:
     )
     others = (
         select(Postback)
-        .where(whose, Postback.id >= first_id(test.started_at), ~named)
+        .where(whose, Postback.id >= first_id(test.started_at), ~named, Postback.verdict != NEW)
         .order_by(Postback.id.desc())
         .limit(MOST_SHOWN)
     )

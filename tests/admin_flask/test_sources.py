@@ -16,11 +16,12 @@ from core.contracts import keys, source_snapshot
 from core.contracts.source_snapshot import SourceSnapshot
 from core.db.conversions import Conversion, ConversionSource, Postback, SourceToken
 from core.db.models import Campaign
+from core.db.postback_store import first_id
 from core.domain.presets import PRESETS
 from core.domain.sources import settings_of
 from core.services import conversion_sources as service
+from core.services import source_list
 from core.services.actor import COMMAND
-from core.services.source_list import first_id
 from tests.admin_flask.browser import Browser
 from tests.admin_flask.conftest import MORNING, Clock
 
@@ -54,6 +55,25 @@ def fields_of(page: str) -> dict[str, Any]:
     for name, text in re.findall(r'<textarea [^>]*name="([^"]*)"[^>]*>(.*?)</textarea>', form, re.S):
         found[name] = html.unescape(text).strip()
     return found
+
+
+def a_postback(verdict: str, id_: UUID) -> Postback:
+    return Postback(
+        id=id_,
+        source_id=1,
+        kind=0,
+        method="GET",
+        host="",
+        query="",
+        content_type="",
+        body=b"",
+        user_agent="",
+        referrer="",
+        token_hint="",
+        refused="",
+        answered=200,
+        verdict=verdict,
+    )
 
 
 def token_on(page: str) -> str:
@@ -299,19 +319,7 @@ def test_the_list_says_what_came_today(
     sit_down: Sit, db: Session, source: ConversionSource, clock: Clock
 ) -> None:
     def came(verdict: str, *, ago: timedelta, number: int) -> Postback:
-        row = {"method": "GET", "host": "", "query": "", "content_type": "", "body": b"", "user_agent": ""}
-        row_id = UUID(int=first_id(MORNING - ago).int + number)
-        return Postback(
-            id=row_id,
-            source_id=1,
-            kind=0,
-            referrer="",
-            token_hint="",
-            refused="",
-            answered=200,
-            verdict=verdict,
-            **row,
-        )
+        return a_postback(verdict, UUID(int=first_id(MORNING - ago).int + number))
 
     db.add_all([came("conversion", ago=timedelta(minutes=3), number=n) for n in range(3)])
     db.add(came("no_click", ago=timedelta(minutes=2), number=9))
@@ -322,6 +330,40 @@ def test_the_list_says_what_came_today(
     assert "1 without a click" in page
     assert "refused" not in page
     assert "2 min ago" in page
+
+
+def test_the_list_counts_no_more_than_it_can_in_a_moment(
+    sit_down: Sit, db: Session, source: ConversionSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(source_list, "MOST_COUNTED", 2)
+    for number in range(3):
+        db.add(a_postback("conversion", UUID(int=first_id(MORNING).int + number)))
+    db.commit()
+    page = sit_down("admin").get("/settings/sources").text
+    assert "of the last" in page
+    assert "2 conversions" in page
+
+
+def test_a_campaign_that_was_chosen_stays_chosen_among_many(
+    sit_down: Sit, db: Session, source: ConversionSource
+) -> None:
+    db.add_all([Campaign(name=f"C{number:03}") for number in range(202)])
+    db.flush()
+    last = db.scalars(select(Campaign.id).where(Campaign.name == "C201")).one()
+    row = service.get_source(db, source_id=1)
+    row.settings = {**row.settings, "campaigns": [last]}
+    db.commit()
+    browser = sit_down("admin")
+    sent = fields_of(browser.get("/settings/sources/1").text)
+    assert sent["campaigns"] == [str(last)]
+    assert browser.post("/settings/sources/1", sent | {"currency": "EUR"}).status_code == 303
+    db.expire_all()
+    assert settings_of(service.get_source(db, source_id=1).settings).campaigns == (last,)
+
+
+def test_its_pages_lie_below_settings(sit_down: Sit, source: ConversionSource) -> None:
+    page = sit_down("admin").get("/settings/sources/1").text
+    assert re.search(r'class="rs-nav on" href="/settings/domains"', page)
 
 
 @pytest.mark.parametrize("role", ["marketer", "support"])

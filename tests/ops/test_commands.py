@@ -1,6 +1,7 @@
 """People, keys, domains and the check, as they are typed on a server with its own PostgreSQL and Redis."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from core.contracts import keys
 from core.ops import check
 from core.ops.external import PostgresFacts, RedisFacts, postgres_fault, redis_fault
-from core.services import accounts
+from core.services import accounts, conversion_sources
 from tests.ops.conftest import ROOT, Up
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -52,6 +53,29 @@ def test_it_resets_a_password(run: Run, sessions: sessionmaker[Session]) -> None
     with sessions() as session:
         assert accounts.authenticate(session, email="ana@example.com", password=first) is None
         assert accounts.authenticate(session, email="ana@example.com", password=second) is not None
+
+
+def test_it_prints_the_postback_url_of_a_new_source_alone(
+    run: Run, sessions: sessionmaker[Session], valkey: "redis.Redis[Any]"
+) -> None:
+    made = run("source", "create", "--name", "Rede K", "--preset", "keitaro")
+    assert made.returncode == 0, made.stderr
+    url = re.fullmatch(
+        r"http://127\.0\.0\.1:8080/postback/(pb_[a-z2-7]{26})\?subid=\{external_id\}&status=\{status\}\S+\n",
+        made.stdout,
+    )
+    assert url
+    with sessions() as session:
+        row = conversion_sources.get_source(session, source_id=1)
+        assert (row.name, row.preset) == ("Rede K", "keitaro")
+        assert row.tokens[0].hint == f"{url[1][:5]}…{url[1][-4:]}"
+    assert valkey.exists(keys.SOURCES)
+    again = run("source", "create", "--name", "Rede K")
+    assert again.returncode == 1
+    assert "one of your sources already" in again.stderr
+    assert (
+        "A preset is one of plain, keitaro" in run("source", "create", "--name", "x", "--preset", "y").stderr
+    )
 
 
 def test_it_prints_the_key_alone(run: Run, sessions: sessionmaker[Session]) -> None:
