@@ -4,6 +4,6 @@ from postbacks
 where id >= :first
 group by verdict, code
 union all
-select '', '', coalesce(sum(stored), 0)
+select '', '', cast(coalesce(sum(stored), 0) as bigint)
 from postback_books
 where hour >= :since
