@@ -11,15 +11,13 @@ from admin_flask.access import me
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of the navigation: shown to who has `permission`, once its view exists. Pages of the blueprints `beside`
-    lie below it."""
+    """A page of the navigation: shown to who has `permission`, once its view exists."""
 
     endpoint: str
     label: object
     icon: str
     permission: str
     on_phone: bool = False
-    beside: tuple[str, ...] = ()
 
     @property
     def url(self) -> str:
@@ -27,8 +25,9 @@ class Page:
 
     @property
     def is_here(self) -> bool:
-        """True on every page of the same blueprint, and of those beside."""
-        return request.blueprint in (self.endpoint.partition(".")[0], *self.beside)
+        """True on every page of the same blueprint; of Settings also on the pages within it."""
+        within = SETTINGS if self.endpoint == "settings.domains" else (self,)
+        return request.blueprint in {page.endpoint.partition(".")[0] for page in within}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +51,7 @@ GROUPS = (
         lazy_gettext("Run"),
         (
             Page("queues.index", lazy_gettext("Queues"), "stack-2", "queues.view"),
-            Page(
-                "settings.domains",
-                lazy_gettext("Settings"),
-                "settings",
-                "domains.view",
-                beside=("sources", "sending"),
-            ),
+            Page("settings.domains", lazy_gettext("Settings"), "settings", "domains.view"),
         ),
     ),
 )

@@ -6,12 +6,14 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from core.contracts import keys
-from core.db import deliveries
+from core.db import deliveries, postback_store
 from core.db.models import PasswordReset
 from core.db.models import Session as SignIn
 from core.db.partitions import ensure_partitions
 from core.db.visitor_keys import forget_visitors
-from core.services import alerts, books, postback_books
+from core.domain.rate_feeds import BadFeed
+from core.net import FetchFailed, FetchRefused
+from core.services import alerts, books, postback_books, rates
 from core.services.mail import make_waiting_mailer
 from core.services.publishing import is_published, republish_all
 from core.services.queues.letters import forget_before
@@ -19,6 +21,11 @@ from tasks.registry import Context
 
 MONTHS_AHEAD = 3
 DELIVERIES_KEPT = timedelta(days=90)
+
+ADDRESSES_KEPT = timedelta(days=7)
+"""Full addresses in the inbox of postbacks, as everywhere."""
+
+_BATCH, _MOST_BATCHES = 5000, 400
 
 
 def make_partitions(context: Context, now: datetime) -> str:
@@ -68,7 +75,10 @@ def watch(context: Context, now: datetime) -> str:
     settings = context.settings
     with Session(context.engine, expire_on_commit=False) as session:
         found = books.read_books(session, context.redis, now=now, hours=books.DAYS * 24)
-        matters = alerts.look_around(session, context.redis, books=found, now=now)
+        postbacks = postback_books.read_postback_books(
+            session, context.redis, now=now, hours=books.DAYS * 24
+        ).books
+        matters = alerts.look_around(session, context.redis, books=found, postbacks=postbacks, now=now)
         raised, cleared = alerts.update_alerts(session, matters, now=now)
         told = alerts.tell_alerts(
             session,
@@ -111,6 +121,37 @@ def prune_sessions(context: Context, now: datetime) -> str:
         sessions = connection.execute(delete(SignIn).where(SignIn.expires_at < now)).rowcount
         resets = connection.execute(delete(PasswordReset).where(PasswordReset.expires_at < now)).rowcount
     return f"{sessions} sessions and {resets} resets removed"
+
+
+def prune_postbacks(context: Context, now: datetime) -> str:
+    """Forget addresses of postbacks after seven days, and the postbacks themselves when the inbox has kept them."""
+    blanked = removed = 0
+    for _ in range(_MOST_BATCHES):
+        with context.engine.begin() as connection:
+            kept = timedelta(days=context.settings.postbacks_kept_days)
+            gone = postback_store.prune(connection, before=now - kept, most=_BATCH)
+            blank = postback_store.blank_addresses(connection, before=now - ADDRESSES_KEPT, most=_BATCH)
+        blanked, removed = blanked + blank, removed + gone
+        if max(gone, blank) < _BATCH:
+            break
+    return f"{removed} postbacks removed, addresses of {blanked} forgotten"
+
+
+def exchange_rates(context: Context, now: datetime) -> str:
+    """Fetch the feed of exchange rates, where there is one, and count conversions by the rates of now."""
+    settings = context.settings
+    report_currency = settings.report_currency
+    said = "no feed"
+    try:
+        if settings.rates_url:
+            fetched = rates.fetch_rates(
+                context.engine, url=settings.rates_url, report_currency=report_currency, now=now
+            )
+            said = f"{fetched} rates"
+    except (FetchRefused, FetchFailed, BadFeed) as error:
+        said = f"the feed failed: {error}"
+    counted = rates.count_again(context.engine, report_currency=report_currency)
+    return f"{said}, {counted} conversions counted again"
 
 
 def trim_dead_letters(context: Context, now: datetime) -> str:

@@ -20,6 +20,7 @@ from tasks.registry import Handler, batch
 LARGEST_BATCH = 1000
 """Small beside that of clicks: what a batch holds is locked while it is judged."""
 
+_MOST_REMEMBERED = 10_000
 _LARGEST_NUMBER = 2**63 - 1
 _LARGEST_SMALL = 2**15 - 1
 
@@ -40,6 +41,9 @@ def make_handler(
     where it can be replayed.
     """
 
+    written: set[bytes] = set()
+    """Written down, and not judged because that failed: what comes again is no duplicate."""
+
     def handle(payloads: Sequence[bytes]) -> Mapping[int, str]:
         at = now()
         dead: dict[int, str] = {}
@@ -55,10 +59,15 @@ def make_handler(
         if not came:
             return dead
         with traces.span("store postbacks", facts={"rastro.postbacks": len(came)}):
-            with engine.begin() as connection:
-                stored = postback_store.store(connection, came, now=at)
-            metrics.POSTBACKS.labels("stored").inc(stored)
-            metrics.POSTBACKS.labels("duplicate").inc(len(came) - stored)
+            fresh = [event for event in came if event.id not in written]
+            if fresh:
+                with engine.begin() as connection:
+                    stored = postback_store.store(connection, fresh, now=at)
+                metrics.POSTBACKS.labels("stored").inc(stored)
+                metrics.POSTBACKS.labels("duplicate").inc(len(fresh) - stored)
+            if len(written) > _MOST_REMEMBERED:
+                written.clear()
+            written.update(events)
             with engine.begin() as connection:
                 new = postback_store.lock_new(connection, list(events))
                 rows = [PostbackRow(events[one]) for one in sorted(new)]
@@ -69,6 +78,7 @@ def make_handler(
                     now=at,
                     report_currency=settings.report_currency,
                 )
+        written.difference_update(events)
         _count(judgements)
         return dead
 

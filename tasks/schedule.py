@@ -87,6 +87,18 @@ ENTRIES = (
         about="Removes alerts that were over a year ago",
     ),
     Entry(
+        "prune postbacks",
+        housekeeping.prune_postbacks,
+        every=timedelta(hours=1),
+        about="Forgets from where postbacks came after seven days, and old postbacks",
+    ),
+    Entry(
+        "exchange rates",
+        housekeeping.exchange_rates,
+        every=timedelta(days=1),
+        about="Fetches the feed of exchange rates, and counts conversions by the rates of now",
+    ),
+    Entry(
         "prune deliveries",
         housekeeping.prune_deliveries,
         every=timedelta(days=1),

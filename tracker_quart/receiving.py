@@ -36,6 +36,9 @@ UNAVAILABLE = "unavailable"
 UNKNOWN_A_SECOND = 20
 """Postbacks with an unknown token that a process keeps in one second; further ones are only counted."""
 
+MOST_OF_UNKNOWN = 4096
+"""Bytes of query and body together that are kept of such a one: strangers must not fill the inbox."""
+
 MOST_HELD = 64 << 20
 """Bytes of postbacks that wait to be kept, at most."""
 
@@ -79,6 +82,7 @@ class Receiver:
         self._new_id = ids.new
         self._clock = clock
         self._held = 0
+        self._tasks: set[asyncio.Task[Answer]] = set()
         self._second, self._unknown = 0, 0
         self._taken = {kind: POSTBACKS_TAKEN.labels(kind) for kind in postback_event.KINDS[:3]}
         self._refused = {
@@ -100,7 +104,11 @@ class Receiver:
         event_id = self._new_id()
         judged = self._judge(hit, table, now_ms=unix_ms(event_id))
         if judged.signed:
-            return await self._claimed(hit, event_id, judged)
+            # Who hangs up meanwhile must leave no signature claimed whose postback is not kept.
+            task = asyncio.create_task(self._claimed(hit, event_id, judged))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            return await asyncio.shield(task)
         answer, _ = await self._kept(self._step(hit, event_id, judged))
         return answer
 
@@ -217,7 +225,8 @@ def _ignored(hit: Hit) -> str:
 def event_of(hit: Hit, event_id: bytes, *, source: Source | None, refusal: str, status: int) -> PostbackEvent:
     """What is kept of a postback."""
     visit = hit.visit
-    query = hit.query[:LARGEST]
+    most = MOST_OF_UNKNOWN if source is None else LARGEST
+    query = hit.query[:most]
     wanted = () if source is None else source.wants
     return PostbackEvent(
         id=event_id,
@@ -227,7 +236,7 @@ def event_of(hit: Hit, event_id: bytes, *, source: Source | None, refusal: str, 
         host=visit.host,
         query=query_text(query),
         content_type=_text(hit.header(b"content-type") or b""),
-        body=hit.body[: LARGEST - len(query)],
+        body=hit.body[: most - len(query)],
         headers=tuple(
             (name.decode("utf-8"), _text(value)) for name in wanted if (value := hit.header(name)) is not None
         ),
@@ -237,7 +246,7 @@ def event_of(hit: Hit, event_id: bytes, *, source: Source | None, refusal: str, 
         token_hint=_hint_of(hit.token),
         refused=refusal,
         status=status,
-        size=hit.size if hit.size > LARGEST else 0,
+        size=hit.size if hit.size > most else 0,
     )
 
 

@@ -14,7 +14,8 @@ from admin_flask.sources.forms import RateForm
 from admin_flask.sources.words import rate_words
 from admin_flask.toasts import say
 from core.domain.source_checks import SourceRefused
-from core.services import rates as service
+from core.services import exchange_rates as service
+from core.services.rates import FEED
 
 
 @blueprint.route("/rates", methods=["GET", "POST"])
@@ -81,7 +82,7 @@ def _page(form: RateForm, currency: str, *, status: int = 200) -> Response:
         missing=service.missing_rates(session),
         report_currency=settings.report_currency,
         has_feed=bool(settings.rates_url),
-        feed=service.FEED,
+        feed=FEED,
         rate_words=rate_words,
     )
     return make_response(text, status)

@@ -104,6 +104,7 @@ class Postback(Base):
         Index("ix_postbacks_verdict", "verdict", text("id DESC")),
         Index("ix_postbacks_terms", "terms", postgresql_using="gin"),
         Index("ix_postbacks_waiting", "next_try", postgresql_where=text("next_try is not null")),
+        Index("ix_postbacks_addresses", "id", postgresql_where=text("ip is not null or user_agent <> ''")),
         Index("ix_postbacks_conversion", "conversion_id", postgresql_where=text("conversion_id is not null")),
     )
 

@@ -1,6 +1,6 @@
 """Exchange rates: what a unit of a currency is worth in the reporting one, by day (UTC)."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 
 from core.db.arrays import dates, texts
 from core.db.queries import query
+from core.domain.rate_feeds import Rate
 
 TOO_MUCH = Decimal(10) ** 14
 """What no amount's column can hold: an amount that a rate would make as large is not counted in that currency."""
@@ -32,6 +33,22 @@ def rates_of(
         rows = connection.execute(query("find_rates"), values)
         found |= {(row.currency, row.day): row.rate for row in rows}
     return found
+
+
+def store_rates(connection: Connection, rates: Sequence[Rate], *, origin: str) -> int:
+    """Store rates; those of the same currency and day that have another origin stay. Returns how many are new or
+    others than before."""
+    by_day = {(rate.currency, rate.day): rate.rate for rate in rates}
+    if not by_day:
+        return 0
+    currencies, days = zip(*by_day, strict=True)
+    values = {
+        "currencies": texts(currencies),
+        "days": dates([day.toordinal() for day in days]),
+        "rates": texts([str(rate) for rate in by_day.values()]),
+        "origin": origin,
+    }
+    return connection.execute(query("store_rates"), values).rowcount
 
 
 def fill_rates(connection: Connection, currency: str, from_day: date, *, report_currency: str) -> int:

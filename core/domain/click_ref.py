@@ -16,7 +16,7 @@ _NOTHING = frozenset({"", "null", "none", "undefined", "nil", "(none)", "-", "0"
 _MACRO = re.compile(
     r"""
     \$? \{+ [^{}]* \}+ | \[+ [^\[\]]* \]+ | \#+ [A-Za-z_][\w.]* \#+ | %+ [A-Za-z_][\w.]* %+ | <+ [^<>]+ >+
-    | \$ [A-Za-z_]\w* | @ [A-Za-z_]\w* @ | __ [A-Za-z]\w* __
+    | \$ [A-Za-z_]\w* | @ [A-Za-z_]\w* @ | __ [A-Za-z]\w* __ | !!! [A-Za-z]\w* !!!
     """,
     re.VERBOSE,
 )
@@ -51,7 +51,7 @@ def read_click_ref(text: str) -> ClickRef:
     bare = _WRAPPED.fullmatch(plain.lower().removeprefix("urn:uuid:"))
     found = _ID.fullmatch(bare[1].strip().removeprefix("urn:uuid:")) if bare else None
     if found is None:
-        return ClickRef(problem=MACRO if is_macro(plain) else BAD)
+        return ClickRef(problem=MACRO if is_macro(text) or is_macro(plain) else BAD)
     digits = found["id"].replace("-", "")
     if digits[12] != _VERSION or digits[16] not in _VARIANT:
         return ClickRef(problem=BAD)
@@ -60,5 +60,5 @@ def read_click_ref(text: str) -> ClickRef:
 
 def is_macro(text: str) -> bool:
     """Whether a value is a macro that nobody filled in: `{clickid}`, `{{clickid}}`, `[clickid]`, `##clickid##`,
-    `%clickid%`, `<clickid>`, `$clickid`, `__CLICKID__`; encoded or not."""
+    `%clickid%`, `<clickid>`, `$clickid`, `__CLICKID__`, `!!!clickRef!!!`; encoded or not."""
     return any(_MACRO.fullmatch(form.strip()) for form in {text, unquote(text)})

@@ -35,7 +35,7 @@ class Parameter(msgspec.Struct, frozen=True):
 
 
 def parameters_of(event: PostbackEvent) -> tuple[list[Parameter], list[tuple[str, str]]]:
-    """Everything that was sent, of query, body and headers, and what was wrong: (code, what stood there). Never raises."""
+    """Everything that was sent, of query, body and headers; what was wrong, as (code, what stood there)."""
     problems: list[tuple[str, str]] = []
     found = list(_of_form(event.query.encode("utf-8", "replace")))
     kind = event.content_type.partition(";")[0].strip().lower()
@@ -52,7 +52,8 @@ def parameters_of(event: PostbackEvent) -> tuple[list[Parameter], list[tuple[str
         problems.append((TOO_MANY, str(MOST_PARAMETERS)))
         found = flat[:MOST_PARAMETERS] + [parameter for parameter in found if not parameter.is_flat]
     found += [
-        Parameter(f"header:{name.lower()}", *_clean(value), is_flat=False) for name, value in event.headers
+        Parameter(f"header:{_clean(name)[0].lower()}", *_clean(value), is_flat=False)
+        for name, value in event.headers
     ]
     return found, problems
 

@@ -102,9 +102,11 @@ def last_alerts(session: Session, *, most: int = 30) -> Sequence[Alert]:
     return session.scalars(select(Alert).order_by(Alert.id.desc()).limit(most)).all()
 
 
-def look_around(session: Session, redis: "Redis", *, books: Books, now: datetime) -> dict[Key, str]:
-    """Everything that is the matter now: queues that wait too long, failures, hours of the books that do not come out,
-    webhooks that were switched off. Raises RedisError."""
+def look_around(
+    session: Session, redis: "Redis", *, books: Books, postbacks: Books, now: datetime
+) -> dict[Key, str]:
+    """Everything that is the matter now: queues that wait too long, failures, hours of the books of clicks and of
+    postbacks that do not come out, webhooks that were switched off. Raises RedisError."""
     longest = alert_settings(session).long_wait_s
     silenced = silenced_tasks(session)
     found = {
@@ -116,7 +118,11 @@ def look_around(session: Session, redis: "Redis", *, books: Books, now: datetime
         if silence_key(group) not in silenced
     }
     found |= {(SENDING, str(webhook.id)): _sending_words(webhook) for webhook in _given_up(session)}
-    return found | {(BOOKS, hour.start.isoformat()): _books_words(hour) for hour in books.unbalanced}
+    found |= {(BOOKS, hour.start.isoformat()): _books_words(hour, "clicks") for hour in books.unbalanced}
+    return found | {
+        (BOOKS, f"postbacks {hour.start.isoformat()}"): _books_words(hour, "postbacks")
+        for hour in postbacks.unbalanced
+    }
 
 
 def update_alerts(session: Session, found: Mapping[Key, str], *, now: datetime) -> tuple[int, int]:
@@ -229,8 +235,10 @@ def _sending_words(webhook: Webhook) -> str:
     return f"“{webhook.name}” is sent no conversions any more: {webhook.failures:,} attempts in a row failed"
 
 
-def _books_words(hour: Hour) -> str:
+def _books_words(hour: Hour, of_what: str) -> str:
     at = hour.start.strftime("%Y-%m-%d %H:00 UTC")
     if hour.counts.missing:
-        return f"the books of {at} do not balance: {hour.counts.missing:,} clicks are missing"
-    return f"the books of {at} do not balance: {hour.counts.surplus:,} more were stored than accepted"
+        return f"the books of {at} do not balance: {hour.counts.missing:,} {of_what} are missing"
+    return (
+        f"the books of {at} do not balance: {hour.counts.surplus:,} more {of_what} were stored than accepted"
+    )

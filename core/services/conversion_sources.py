@@ -177,6 +177,7 @@ def rotate_token(
     redis: Redis | None = None,
 ) -> Made:
     """Make another token; those before are taken for `overlap` from now on, or until their end where that is sooner.
+    Those that have ended are forgotten.
 
     `seen` is the newest token that whoever asks has seen: where there is a newer one by now nothing is done, so that
     a form that is sent twice rotates once. Raises SourceNotFound, SourceRefused (overlap, token).
@@ -191,6 +192,8 @@ def rotate_token(
         raise SourceRefused(
             "token", "The URL was replaced meanwhile. Nothing was done; look at what is there now."
         )
+    ended = SourceToken.expires_at <= now
+    session.execute(delete(SourceToken).where(SourceToken.source_id == source_id, ended))
     _end_tokens(session, source_id, at=now + overlap)
     token = _new_token(session, source_id, now)
     detail = {"name": row.name, "overlap_hours": overlap / timedelta(hours=1)}

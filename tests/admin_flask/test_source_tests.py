@@ -67,7 +67,7 @@ def start(browser: Browser) -> tuple[str, str]:
 
 def poll_of(page: str) -> str:
     """The address that the page asks for news."""
-    found = re.search(r'hx-get="([^"]+)" hx-trigger="every 2s"', page)
+    found = re.search(r'hx-get="([^"]+)" hx-trigger="every 2s, look"', page)
     assert found
     return found[1].replace("&amp;", "&")
 

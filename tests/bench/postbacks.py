@@ -1,4 +1,5 @@
-"""Postbacks: how many a tracker accepts on one core, and that each answered one lies in the stream once.
+"""Postbacks: how many a tracker accepts on one core, and that each answered one lies in the stream once; how many a
+worker makes conversions of.
 
 Every part is a function that is named in PARTS: it gets a stand and the options, prints a table, and returns what was
 aimed at.
@@ -16,10 +17,11 @@ import redis
 
 from core.contracts import keys, postback_event, source_snapshot
 from core.contracts.source_snapshot import SourceSnapshot, SourcesSnapshot, Token
-from tests.bench import links, visitors
+from tests.bench import links, postbacks_processed, visitors
 from tests.bench.books import counted
 from tests.bench.contestants import Contestant, start_tracker
 from tests.bench.load import Load, client_name, run_round
+from tests.bench.postbacks_processed import PROCESS
 from tests.bench.run import Entry, Finding, Size
 from tests.bench.stand import Stand, cpu_seconds, print_table, wait_until
 
@@ -87,7 +89,10 @@ def accept(stand: Stand, options: argparse.Namespace) -> list[Finding]:
         ]
 
 
-PARTS: dict[str, Callable[[Stand, argparse.Namespace], list[Finding]]] = {ACCEPT: accept}
+PARTS: dict[str, Callable[[Stand, argparse.Namespace], list[Finding]]] = {
+    ACCEPT: accept,
+    PROCESS: postbacks_processed.run,
+}
 
 
 class _Books:

@@ -1,4 +1,4 @@
-"""What a storm works through: clicks and tasks without a pause, and exact books of everything that was put in.
+"""What a storm works through: clicks, postbacks and tasks without a pause, and exact books of all of it.
 
 Sent like a tracker sends: where Redis did not say whether it took something, it is sent again. Each call also turns a
 counter within Redis, so that afterwards it is known what was taken twice.
@@ -6,6 +6,7 @@ counter within Redis, so that afterwards it is known what was taken twice.
 
 import random
 import time
+import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -20,8 +21,9 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from core.contracts import click_event, keys, task_message
+from core.contracts import click_event, keys, postback_event, task_message
 from core.contracts.click_event import GONE, PAUSED, REDIRECT, ClickEvent
+from core.contracts.postback_event import PostbackEvent
 from core.contracts.task_message import TaskMessage
 from tests.core.db.samples import click_id
 
@@ -34,6 +36,7 @@ PEOPLE = (
 )
 ROBOTS = ("curl/8.5.0", "", "Barracuda Sentinel (EE)")
 LINKS = 40
+SOURCE = 1
 VISITORS = 400
 
 _TURN = "tests:turn"
@@ -57,12 +60,15 @@ class Books:
     twice: int = 0
     """Clicks that lay in the stream a second time, of which `unknown` because nobody said that they were taken."""
     unknown: int = 0
+    postbacks: dict[bytes, PostbackEvent] = field(default_factory=dict)
+    received: Counter[str] = field(default_factory=Counter)
+    """As `accepted`, of postbacks."""
     notes: int = 0
     poison: Counter[Letter] = field(default_factory=Counter)
 
 
 class Load:
-    """`with load:` clicks and tasks flow; `books` are final once the block is left. All by one thread of its own."""
+    """`with load:` clicks, postbacks and tasks flow; `books` are final after the block. All by one thread."""
 
     def __init__(self, redis_url: str, dice: random.Random) -> None:
         self.books = Books()
@@ -80,6 +86,9 @@ class Load:
             (self._late_group, 5),
             (self._group_again, 3),
             (self._burst, 1),
+            (self._postbacks, 15),
+            (self._postbacks_again, 2),
+            (self._poison_postback, 1),
             (self._notes, 20),
             (self._stubborn, 2),
             *((poison, 2) for poison in poisons),
@@ -164,27 +173,67 @@ class Load:
         self.books.poison["track", reason, payload] += self._put_clicks([(payload, ms)])
 
     def _put_clicks(self, clicks: list[tuple[bytes, int]]) -> int:
+        times = self._put_events("track", keys.ACCEPTED, self.books.accepted, clicks)
+        self.books.unknown += (times - 1) * len(clicks)
+        return times
+
+    def _put_events(
+        self, queue: str, name: str, counted: Counter[str], events: list[tuple[bytes, int]]
+    ) -> int:
         """By the trackers' own commit script; how often they were taken."""
-        if not clicks:
+        if not events:
             return 1
-        hours = Counter(click_event.hour_name(ms) for _, ms in clicks)
+        hours = Counter(click_event.hour_name(ms) for _, ms in events)
         words: list[Any] = [len(hours)]
         for hour, count in hours.items():
             words += (hour, count)
-        words += [payload for payload, _ in clicks]
-        names = [keys.stream("track"), keys.ACCEPTED]
+        words += [payload for payload, _ in events]
+        names = [keys.stream(queue), name]
         times = self._put(lambda pipe: self._commit(keys=names, args=words, client=pipe))
         for _ in range(times):
-            self.books.accepted.update(hours)
-        self.books.unknown += (times - 1) * len(clicks)
+            counted.update(hours)
         return times
+
+    # Postbacks.
+
+    def _postbacks(self) -> None:
+        """For clicks that were sent, stored or not; each transaction several times."""
+        clicks = list(self.books.clicks) or [click_id(datetime.now(UTC), 1)]
+        self._send_postbacks(self._postback(clicks) for _ in range(self._dice.randint(1, _LARGEST_GROUP)))
+
+    def _postbacks_again(self) -> None:
+        held = list(self.books.postbacks.values())
+        self._send_postbacks(self._dice.choices(held, k=_LARGEST_GROUP) if held else ())
+
+    def _postback(self, clicks: list[bytes]) -> PostbackEvent:
+        dice = self._dice
+        click = uuid.UUID(bytes=dice.choice(clicks[-200:])) if dice.random() < 0.9 else ""
+        return PostbackEvent(
+            id=click_id(datetime.now(UTC), dice.getrandbits(62)),
+            source_id=SOURCE,
+            query=f"subid={click}&tid=T{dice.randrange(3)}&payout=5&status={dice.choice(('lead', 'sale', 'trash'))}",
+            ip="203.0.113.7",
+        )
+
+    def _send_postbacks(self, events: Iterable[PostbackEvent]) -> None:
+        group = list(events)
+        self._put_postbacks([(postback_event.encode(one), click_event.unix_ms(one.id)) for one in group])
+        self.books.postbacks.update({event.id: event for event in group})
+
+    def _poison_postback(self) -> None:
+        payload = b"\xc1 garbage %d" % self._dice.getrandbits(62)
+        now_ms = int(datetime.now(UTC).timestamp() * 1000)
+        self.books.poison["conversion", "poison", payload] += self._put_postbacks([(payload, now_ms)])
+
+    def _put_postbacks(self, postbacks: list[tuple[bytes, int]]) -> int:
+        return self._put_events("conversion", keys.RECEIVED, self.books.received, postbacks)
 
     # Tasks.
 
     def _notes(self) -> None:
         for _ in range(self._dice.randint(1, 5)):
             seconds = self._dice.uniform(0.05, 0.4) if self._dice.random() < 0.1 else 0.0
-            queue = self._dice.choice(("publish", "conversion", "system"))
+            queue = self._dice.choice(("publish", "system"))
             self._put_note("storm.note", queue, seconds)
 
     def _stubborn(self) -> None:
@@ -201,7 +250,7 @@ class Load:
         newer = msgspec.msgpack.encode(TaskMessage(id=identity, task="storm.note", version=99))
         fails = task_message.encode(TaskMessage(id=identity, task="storm.fail"))
         garbage = b"\xc1" + identity.encode()
-        queue = self._dice.choice(("publish", "conversion", "system"))
+        queue = self._dice.choice(("publish", "system"))
         payload, reason, name = self._dice.choice(
             (
                 (garbage, "poison", garbage),

@@ -1,9 +1,11 @@
 """After a storm: what was put in against what PostgreSQL and Redis say, each counted on its own way."""
 
 import json
+import uuid
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 import redis
@@ -101,6 +103,41 @@ def found(books: Books, engine: Engine) -> Facts:
         redirects_of_days=_numbers(engine, days),
         stored=_books(engine, "stored"),
         accepted=_books(engine, "accepted"),
+    )
+
+
+def look_now(engine: Engine) -> int:
+    """How many postbacks are still to be judged; those that wait for their click are looked at again at once."""
+    with engine.begin() as connection:
+        connection.execute(text("update postbacks set next_try = now() where next_try is not null"))
+    return int(_column(engine, "select count(*) from postbacks where verdict in ('new', 'waiting')")[0])
+
+
+def check_postbacks(books: Books, engine: Engine) -> str:
+    """Every postback is in the inbox once, and has made one conversion of its click and transaction; in words."""
+    assert set(_column(engine, "select id from postbacks")) == {
+        uuid.UUID(bytes=one) for one in books.postbacks
+    }
+    wanted = {
+        (parameters["subid"][0], parameters["tid"][0])
+        for event in books.postbacks.values()
+        if "subid" in (parameters := parse_qs(event.query))
+    }
+    there = [tuple(row) for row in _rows(engine, "select ref_click::text, transaction_id from conversions")]
+    assert Counter(there) == Counter(wanted)
+    versions = _numbers(engine, "select conversion_id, max(version) from conversion_history group by 1")
+    assert versions == _numbers(engine, "select id, version from conversions")
+    poison = sum(count for (queue, *_), count in books.poison.items() if queue == "conversion")
+    received = _numbers(engine, "select hour, received from postback_books where received > 0")
+    stored = int(_column(engine, "select sum(stored) from postback_books")[0])
+    assert {f"{hour:%Y%m%d%H}": count for hour, count in received.items()} == dict(books.received)
+    assert stored == len(books.postbacks)
+    verdicts = _numbers(engine, "select verdict, count(*) from postbacks group by 1")
+    assert sum(verdicts.values()) == stored
+    said = ", ".join(f"{count:,} {verdict}" for verdict, count in sorted(verdicts.items()))
+    return (
+        f"postbacks: {books.received.total():,} received, {stored:,} stored once, {poison} poison; "
+        f"{said}; {len(there):,} conversions"
     )
 
 

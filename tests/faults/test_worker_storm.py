@@ -1,7 +1,7 @@
 """Everything goes wrong at once, for as long as you like (`--storm-minutes 5`): nothing is lost or counted twice.
 
-Real servers, four workers of both pools, clicks and tasks without a pause. How long, and what the dice say, are options
-(`--storm-minutes`, `--storm-seed`); what was counted is printed at the end of the run.
+Real servers, four workers of both pools, clicks, postbacks and tasks without a pause. How long, and what the dice say,
+are options (`--storm-minutes`, `--storm-seed`); what was counted is printed at the end of the run.
 """
 
 import os
@@ -29,15 +29,18 @@ from core.db.migrate import migrate
 from core.ops import servers
 from tasks import housekeeping
 from tasks.registry import Context
+from tests.core.db.postbacks import make_source
 from tests.faults.programs import LEASE_S, Server, Workers, private, until
-from tests.faults.storm_load import Books, Load
+from tests.faults.storm_load import SOURCE, Books, Load
 from tests.faults.storm_verdict import (
     check_letters,
+    check_postbacks,
     check_schedule,
     check_tasks,
     expected,
     found,
     letters,
+    look_now,
     said,
     waiting,
 )
@@ -135,6 +138,7 @@ def place(
         stack.callback(engine.dispose)
         with engine.begin() as connection:
             connection.execute(text(TABLES))
+        assert make_source(engine) == SOURCE
         client = redis.Redis.from_url(valkey.url)
         stack.callback(client.close)
         words = [str(wait) for wait in waits]
@@ -253,6 +257,7 @@ def storm(at: Place, seconds: float) -> None:
 def judge(at: Place, books: Books, tell: Tell) -> None:
     """Once all is done: everything adds up, by whatever way it is counted."""
     until(lambda: waiting(at.client, at.engine) == 0, limit=300)
+    until(lambda: look_now(at.engine) == 0, limit=60)
     for program in at.all_workers():
         assert at.workers.end(program, signal.SIGTERM) == 0
     left = waiting(at.client, at.engine)  # runs that fell due since
@@ -279,6 +284,7 @@ def judge(at: Place, books: Books, tell: Tell) -> None:
         f"books: accepted {accepted:,} = stored {stored:,} + sent twice {books.twice:,} + poison {poison:,} "
         f"({books.unknown:,} were taken by a Redis that could not say so)"
     )
+    tell(check_postbacks(books, at.engine))
     tell(check_tasks(books, at.engine, interruptions))
     tell(check_schedule(at.engine, interruptions, left=left))
     tell(check_letters(books, at.client))

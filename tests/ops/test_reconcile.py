@@ -9,13 +9,15 @@ from pathlib import Path
 
 import pytest
 import redis
-from sqlalchemy import insert
+from sqlalchemy import Engine, insert
 from sqlalchemy.orm import Session
 
 from core.contracts import keys
 from core.contracts.click_event import hour_name
+from core.db.postback_store import store
 from core.db.tracking import Books
 from core.services.queues.states import moment_of
+from tests.core.db.postbacks import postback
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -66,3 +68,23 @@ def test_it_ends_with_2_when_they_can_not_be_read(environment: dict[str, str], d
     nothing = {name: value for name, value in environment.items() if not name.endswith("_URL")}
     done = reconcile(nothing, "--data", f"{os.devnull}/none")
     assert done.returncode == 2
+
+
+def test_it_ends_with_1_when_a_postback_is_missing(
+    environment: dict[str, str], clicks: int, engine: Engine, valkey: redis.Redis
+) -> None:
+    now = datetime.now(UTC)
+    with engine.begin() as connection:
+        store(connection, [postback(0, at=now, subid="x"), postback(0, at=now)], now=now)
+    name = hour_name(int(now.timestamp() * 1000))
+    valkey.hset(keys.RECEIVED, name, 2)
+    done = reconcile(environment)
+    assert (done.returncode, "Every postback is accounted for." in done.stdout) == (0, True)
+    assert "2 in the inbox" in done.stdout
+    valkey.hset(keys.RECEIVED, name, 3)
+    done = reconcile(environment, "--json")
+    found = json.loads(done.stdout)["postbacks"]
+    assert (done.returncode, found["state"], found["missing"]) == (1, "unbalanced", 1)
+    assert (found["received"], found["stored"], found["verdicts"]) == (3, 2, {"new": {"": 2}})
+    done = reconcile(environment)
+    assert "1 missing" in done.stdout

@@ -1,5 +1,6 @@
 """What the schedule runs does what it says, and twice does no harm."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,9 +12,12 @@ from core.config import Settings
 from core.contracts import keys
 from core.db.models import PasswordReset, User
 from core.db.models import Session as SignIn
+from core.db.postback_store import store
 from core.db.tracking import Books, VisitorKey
 from tasks import housekeeping
 from tasks.registry import Context
+from tests.core.db.postbacks import postback
+from tests.core.db.samples import rows
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)
 
@@ -127,3 +131,21 @@ def test_it_trims_dead_letters_after_seven_days(context: Context, valkey: redis.
         valkey.xadd(keys.dead(queue), {"reason": "young"}, id=f"{now_ms - keys.DEAD_TTL_MS + 60_000}-0")
     assert housekeeping.trim_dead_letters(context, NOW) == "2 removed"
     assert [letter[b"reason"] for _, letter in valkey.xrange(keys.dead("track"))] == [b"young"]
+
+
+def test_it_forgets_old_postbacks_and_where_others_came_from(context: Context, engine: Engine) -> None:
+    ages = (181, 179, 8, 6)
+    events = [postback(0, at=NOW - timedelta(days=age), subid="x") for age in ages]
+    with engine.begin() as connection:
+        store(connection, events, now=NOW)
+    assert housekeeping.prune_postbacks(context, NOW) == "1 postbacks removed, addresses of 2 forgotten"
+    assert housekeeping.prune_postbacks(context, NOW) == "0 postbacks removed, addresses of 0 forgotten"
+    assert rows(engine, "select host(ip) from postbacks order by id") == [(None,), (None,), ("203.0.113.9",)]
+
+
+def test_it_says_why_a_feed_of_rates_failed(context: Context) -> None:
+    assert housekeeping.exchange_rates(context, NOW) == "no feed, 0 conversions counted again"
+    private = replace(context, settings=replace(context.settings, rates_url="http://127.0.0.1:1/rates"))
+    said = housekeeping.exchange_rates(private, NOW)
+    assert said.startswith("the feed failed: ")
+    assert said.endswith(", 0 conversions counted again")

@@ -193,6 +193,7 @@ def test_it_keeps_one_whose_judging_fails_in_the_inbox_and_takes_the_others(
     assert letter[b"postback"].decode() == str(uuid.UUID(bytes=bad.id))
     assert b"no judge can read this" in letter[b"error"]
     assert sorted(verdict for verdict, _ in inbox(engine)) == [*["conversion"] * 5, NEW]
+    assert books(engine) == [(6, 0)]
 
 
 def test_it_looks_again_for_clicks_in_their_time(settings: Settings, engine: Engine) -> None:

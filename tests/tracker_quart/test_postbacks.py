@@ -283,6 +283,15 @@ async def test_it_keeps_only_so_many_unknown_tokens_a_second(
     assert _count(POSTBACKS_REFUSED, "token")["token"] - before == 31
 
 
+async def test_it_keeps_little_of_what_strangers_send(
+    client: Client, publisher: Publisher, allow: Allow
+) -> None:
+    allow(source())
+    assert (await client.post("/postback/nobody?a=b", data=b"x" * 50_000)).status_code == 401
+    (kept,) = await publisher.posted(1)
+    assert (len(kept.query) + len(kept.body), kept.size) == (receiving.MOST_OF_UNKNOWN, 50_003)
+
+
 async def test_it_says_come_again_while_nobody_knows_whose_tokens_exist(
     client: Client, app: Quart, publisher: Publisher
 ) -> None:

@@ -1,5 +1,6 @@
 """Signed postbacks: as shops and networks write signatures, forged, too late, and used twice."""
 
+import asyncio
 import base64
 import hmac
 import time
@@ -166,7 +167,7 @@ async def test_it_refuses_a_forged_a_late_and_a_repeated_one(
     kept = await publisher.posted(6)
     assert [one.refused for one in kept] == ["", "signature", "stale", "replayed", "replayed", ""]
     assert {one.source_id for one in kept} == {5}
-    (name, _) = sorted(publisher.redis.scan_iter("{rastro}:signed:5:*"))
+    name = keys.signature(5, bytes.fromhex(first["headers"]["X-Signature"]))
     assert 60 < publisher.redis.ttl(name) <= 120
 
 
@@ -191,6 +192,30 @@ async def test_it_hears_a_signature_again_whose_postback_could_not_be_kept(
         broken.setattr("tracker_quart.receiving.MOST_HELD", 10)
         assert (await client.post(PATH, **signed)).status_code == 503
     assert (await client.post(PATH, **signed)).status_code == 200
+
+
+async def test_it_keeps_a_signed_one_whose_sender_hangs_up(
+    app: Quart, publisher: Publisher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its signature would count as used, and whoever sends it again would be refused."""
+    publisher.sources(source(signature=STAMPED))
+    service_of(app)._sources._snapshots.mark_all_stale()
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    claim = UsedSignatures.claim
+
+    async def slowly(used: UsedSignatures, name: str, *, lasts_s: int) -> bool:
+        asked.set()
+        await go_on.wait()
+        return await claim(used, name, lasts_s=lasts_s)
+
+    monkeypatch.setattr(UsedSignatures, "claim", slowly)
+    receiving = asyncio.create_task(service_of(app).receiver.receive(hit(headers=_signed()["headers"])))
+    await asyncio.wait_for(asked.wait(), LIMIT_S)
+    receiving.cancel()
+    await asyncio.wait([receiving])
+    assert receiving.cancelled()
+    go_on.set()
+    assert [one.refused for one in await publisher.posted(1)] == [""]
 
 
 @pytest.fixture

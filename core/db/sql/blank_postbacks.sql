@@ -4,6 +4,6 @@ set ip = null, user_agent = ''
 where id in (
     select id from postbacks
     where id < :before and (ip is not null or user_agent <> '')
-    order by id desc
+    order by id
     limit :most
 )

@@ -132,7 +132,7 @@ def test_it_works_with_the_keyboard(
 @pytest.mark.parametrize("path", ["", "/entries", "/books", "/schedule", "/alerts"])
 def test_it_fits_on_a_phone(open_queues: Callable[..., Page], bury: Bury, path: str) -> None:
     bury("track", click(path="/a-rather-long-slug-of-a-campaign-that-nobody-can-read"))
-    bury("conversion", task("webhook.deliver", "order-118200000000000000000000000000000000"))
+    bury("system", task("webhook.deliver", "order-118200000000000000000000000000000000"))
     page = open_queues(path, phone=True)
     assert page.evaluate("document.documentElement.scrollWidth") == PHONE["width"]
 

@@ -16,6 +16,7 @@ from core.net import FetchFailed, FetchRefused
 from core.services import alerts, books
 from core.services.actor import COMMAND
 from core.services.mail import MailFailed
+from core.services.postback_books import read_postback_books
 from core.services.queues.acting import set_silenced
 from core.services.queues.letters import read_groups
 from tests.core.services.queues.conftest import Bury, bury, click, storage, task
@@ -50,7 +51,9 @@ def box() -> Box:
 
 
 def look(db: Session, valkey: redis.Redis, box: Box, *, now: datetime = NOW) -> tuple[int, int, int]:
-    found = alerts.look_around(db, valkey, books=books.read_books(db, valkey, now=now, hours=24), now=now)
+    clicks = books.read_books(db, valkey, now=now, hours=24)
+    postbacks = read_postback_books(db, valkey, now=now, hours=24).books
+    found = alerts.look_around(db, valkey, books=clicks, postbacks=postbacks, now=now)
     raised, cleared = alerts.update_alerts(db, found, now=now)
     console = "https://admin.example/queues"
     return raised, cleared, alerts.tell_alerts(db, mailer=box, post=box.post, console_url=console, now=now)
@@ -115,6 +118,13 @@ def test_it_tells_of_an_hour_that_does_not_balance(db: Session, valkey: redis.Re
     db.commit()
     assert look(db, valkey, box) == (1, 0, 1)
     assert "the books of 2026-11-27 08:00 UTC do not balance: 2 clicks are missing" in box.mails[0][1]
+
+
+def test_it_tells_of_postbacks_that_are_missing(db: Session, valkey: redis.Redis, box: Box) -> None:
+    tell(db)
+    valkey.hset(keys.RECEIVED, "2026112708", 2)
+    assert look(db, valkey, box) == (1, 0, 1)
+    assert "the books of 2026-11-27 08:00 UTC do not balance: 2 postbacks are missing" in box.mails[0][1]
 
 
 def test_it_tells_again_what_nobody_could_be_told(db: Session, valkey: redis.Redis, box: Box) -> None:

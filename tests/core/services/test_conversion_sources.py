@@ -232,6 +232,14 @@ def test_rotating_again_makes_no_old_token_live_longer(
     ]
 
 
+def test_tokens_that_have_ended_are_forgotten(make: Make, db: Session, actor: Actor, now: datetime) -> None:
+    made = make()
+    service.rotate_token(db, source_id=made.source.id, actor=actor, now=now, overlap=timedelta(hours=1))
+    later = now + timedelta(hours=2)
+    last = service.rotate_token(db, source_id=made.source.id, actor=actor, now=later)
+    assert [token.expires_at for token in last.source.tokens] == [None, later + service.OVERLAP]
+
+
 def test_a_form_that_is_sent_twice_rotates_once(make: Make, db: Session, actor: Actor, now: datetime) -> None:
     made = make()
     seen = service.get_source(db, source_id=made.source.id).tokens[0].id

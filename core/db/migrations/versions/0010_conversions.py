@@ -76,6 +76,13 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_postbacks")),
     )
     op.create_index(
+        "ix_postbacks_addresses",
+        "postbacks",
+        ["id"],
+        unique=False,
+        postgresql_where=sa.text("ip is not null or user_agent <> ''"),
+    )
+    op.create_index(
         "ix_postbacks_conversion",
         "postbacks",
         ["conversion_id"],

@@ -35,7 +35,9 @@ def bury(storage: StreamStorage) -> Bury:
         (lot,) = storage.take([queue], "host-1-abc.0.ff", most=1000)
         problem = error or ValueError("value too long for type character varying(2048)")
         for place, entry in enumerate(lot.ids):
-            message = None if queue == "track" else task_message.decode(lot.payloads[place])
+            message = (
+                None if keys.field_of(queue) == keys.EVENT_FIELD else task_message.decode(lot.payloads[place])
+            )
             letter = dead_letter(lot, place, reason=reason, now_ms=now_ms(), error=problem, message=message)
             assert storage.bury(lot, entry, letter=letter, now_ms=now_ms())
         storage.drop(lot)
