@@ -1,10 +1,11 @@
 """A batch of queued postbacks: written down as they came in one transaction, judged in the next."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from core import traces
 from core.config import Settings
@@ -13,13 +14,18 @@ from core.contracts.postback_event import KINDS, PostbackEvent
 from core.db import postback_store
 from core.db.conversion_store import Judgement, judge, load_sources
 from core.db.postback_store import PostbackRow
+from core.observe import logger
 from tasks import metrics
+from tasks.faults import is_outage
 from tasks.letters import POISON
 from tasks.registry import Handler, batch
+
+log = logger(__name__)
 
 LARGEST_BATCH = 1000
 """Small beside that of clicks: what a batch holds is locked while it is judged."""
 
+_FAILED_WAITS = timedelta(hours=1)
 _MOST_REMEMBERED = 10_000
 _LARGEST_NUMBER = 2**63 - 1
 _LARGEST_SMALL = 2**15 - 1
@@ -86,15 +92,35 @@ def make_handler(
 
 
 def look_again(engine: Engine, *, report_currency: str, now: datetime, most: int = LARGEST_BATCH) -> int:
-    """Judge postbacks again that wait for their click, where it is time to. Returns how many, at most `most`."""
+    """Judge postbacks again that wait for their click, where it is time to. Returns how many, at most `most`.
+
+    One whose judging fails does not hold up the others: it is looked at again an hour later. Raises for an outage."""
     with engine.begin() as connection:
         rows = postback_store.lock_waiting(connection, now=now, most=most)
         if not rows:
             return 0
-        sources = load_sources(connection)
-        judgements = judge(connection, rows, sources=sources, now=now, report_currency=report_currency)
+        options = {"sources": load_sources(connection), "now": now, "report_currency": report_currency}
+        judgements = _judge_what_can_be(connection, rows, options)
     _count(judgements)
     return len(rows)
+
+
+def _judge_what_can_be(
+    connection: Connection, rows: Sequence[PostbackRow], options: Mapping[str, Any]
+) -> list[Judgement]:
+    try:
+        with connection.begin_nested():
+            return judge(connection, rows, **options)
+    except Exception as error:
+        if is_outage(error):
+            raise
+        if len(rows) > 1:
+            middle = len(rows) // 2
+            halves = (rows[:middle], rows[middle:])
+            return [one for half in halves for one in _judge_what_can_be(connection, half, options)]
+        log.exception("postback.not_judged", postback=str(rows[0].id))
+        postback_store.postpone(connection, rows[0].id, until=options["now"] + _FAILED_WAITS)
+        return []
 
 
 def _count(judgements: Sequence[Judgement]) -> None:

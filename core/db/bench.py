@@ -93,6 +93,7 @@ class Bench:
             (case.key for case in cases if case.key),
             (case.row.conversion_id for case in cases if case.row.conversion_id),
         )
+        self._move([case for case in cases if self._is_new(case) and self._has_made(case)])
         self._credit_clicks([case for case in cases if self._is_new(case)])
         self._make([case for case in cases if case.credit])
         self._credit_others([case for case in cases if self._is_new(case)])
@@ -154,6 +155,43 @@ class Bench:
         """The conversion that a postback had made or changed when it was judged before."""
         return self._by_id.get(case.row.conversion_id or 0) if case.row.verdict in (*_MADE, UPDATED) else None
 
+    def _has_made(self, case: Case) -> bool:
+        """Whether a postback had made a conversion when it was judged before."""
+        return case.row.verdict in _MADE and self._own(case) is not None
+
+    def _move(self, cases: Sequence[Case]) -> None:
+        """Let postbacks that are read otherwise than before keep the conversions that they had made, under new keys;
+        what a person has set since stays, and other postbacks are judged by their own keys. Written at once: others may
+        want the keys that are left."""
+        self._credit_clicks(cases)
+        self._credit_others([case for case in cases if self._is_new(case)])
+        moved = []
+        for case in cases:
+            own = self._own(case)
+            if own is None or not case.credit or case.key in self._by_key:
+                continue
+            case.before = standing_in_words(own)
+            self._by_key[own.row.key].remove(own)
+            if not self._by_key[own.row.key]:
+                del self._by_key[own.row.key]
+            own.change(case.cause, "correct", self._moved_values(case, own))
+            self._by_key[own.row.key] = [own]
+            self._made(case, own)
+            case.why = {**case.why, "corrected": True}
+            moved.append(own)
+        write(self._connection, moved, now=self._now, report_currency=self._report_currency)
+
+    def _moved_values(self, case: Case, own: Kept) -> dict[str, Any]:
+        left_out = {"id", "version", "rate", "report_revenue", "report_payout", "report_cost"}
+        if own.moved.postback == NOBODY:
+            left_out.add("status")
+        if own.priced.postback == NOBODY:
+            left_out |= {"revenue", "currency", "payout", "cost"}
+        fresh = self._new_row(case)
+        return {
+            name: getattr(fresh, name) for name in ConversionRow.__struct_fields__ if name not in left_out
+        }
+
     def _credit_clicks(self, cases: Sequence[Case]) -> None:
         """Credit cases to the clicks that they name."""
         named = {
@@ -169,10 +207,6 @@ class Bench:
                 case.otherwise = NO_CLICK, {"code": "no_click_id" if problem in ("", EMPTY) else problem}
                 continue
             clicked_at = time_of(click_id)
-            own = self._own(case)
-            if own is not None and own.row.click_id == click_id and click_id not in clicks:
-                case.credit = self._credit_of(own, case)  # its click may be gone, what is known of it is not
-                continue
             facts = {"clicked_at": clicked_at.isoformat()}
             click = clicks.get(click_id)
             if click is not None:
@@ -183,6 +217,11 @@ class Bench:
                 case.credit = Credit(
                     click.touch, CLICK, not within, facts | ({"bot": click.bot} if click.bot else {})
                 )
+                continue
+            own = self._own(case)
+            if own is not None and own.row.click_id == click_id:
+                case.credit = self._credit_of(own, case)  # the click may be gone, what is known of it is not
+            if case.credit:
                 continue
             case.otherwise = NO_CLICK, {"code": "unknown_click", **facts}
             case.next_try = next_try(
@@ -229,8 +268,7 @@ class Bench:
             for case in cases:
                 if case.key and case.key not in self._by_key:
                     first.setdefault(case.key, case)
-            wanted = {key: case for key, case in first.items() if not self._moved(case)}
-            made = {key: Kept.made(self._new_row(case), case.cause) for key, case in wanted.items()}
+            made = {key: Kept.made(self._new_row(case), case.cause) for key, case in first.items()}
             fresh = insert(
                 self._connection,
                 [made[key] for key in sorted(made)],
@@ -239,7 +277,7 @@ class Bench:
             )
             for kept in fresh:
                 self._keep(kept)
-                self._made(wanted[kept.row.key], kept)
+                self._made(first[kept.row.key], kept)
             self._load(key for key in made if key not in self._by_key)
             cases = [case for case in cases if case.key not in self._by_key]
 
@@ -252,28 +290,6 @@ class Bench:
             case.say(LATE, "outside_window", days=case.settings.window_days, **facts)
         else:
             case.say(CONVERSION, code, **facts)
-
-    def _moved(self, case: Case) -> bool:
-        """Whether a case, read otherwise than before, keeps its own conversion under the new key."""
-        own = self._own(case)
-        if own is None or case.row.verdict not in _MADE or own.moved.postback != case.row.id:
-            return False
-        before = standing_in_words(own)
-        self._by_key[own.row.key].remove(own)
-        if not self._by_key[own.row.key]:
-            del self._by_key[own.row.key]
-        fresh = self._new_row(case)
-        values = {
-            name: getattr(fresh, name)
-            for name in ConversionRow.__struct_fields__
-            if name not in ("id", "version") and not name.startswith(("rate", "report_"))
-        }
-        own.change(case.cause, "correct", values)
-        self._by_key.setdefault(own.row.key, []).append(own)
-        self._made(case, own)
-        case.why = {**case.why, "corrected": True}
-        case.before = before
-        return True
 
     def _new_row(self, case: Case) -> ConversionRow:
         reading, credit = case.reading, case.credit
@@ -311,22 +327,26 @@ class Bench:
             case.verdict, case.why = case.otherwise
             return
         own = self._own(case)
-        if own in family and own is not None:
+        is_own = own is not None and own in family
+        if own is not None and is_own and self._has_a_say(case, own):
             self._correct(case, own)
             return
-        kept = family[-1]
+        kept = own if own is not None and is_own else family[-1]
         case.kept, case.before = kept, standing_in_words(kept)
         row, reading = kept.row, case.reading
         came = Standing(reading.status, reading.amount, reading.currency or self._report_currency)
         before = Standing(row.status, row.revenue, row.currency)
         step = follow(before, came, duplicates=case.settings.duplicates)
-        if step.one_more:
+        if step.one_more and not is_own:
             self._one_more(case, kept, more)
             return
         after = step.after
         is_older = (after.status != row.status and case.cause < kept.moved) or (
             (after.amount, after.currency) != (row.revenue, row.currency) and case.cause < kept.priced
         )
+        if is_own and (step.verdict != UPDATED or is_older):
+            case.verdict, case.why = case.row.verdict, dict(case.row.why)
+            return
         if step.verdict == REPEATED or is_older:
             self._say_repeated(case, "older" if is_older else step.code, before, came)
             return
@@ -337,6 +357,10 @@ class Bench:
                 del values["payout"]  # nothing was said of it
         case.changed = kept.change(case.cause, "update", values)
         case.say(UPDATED, step.code, **{"from": before.status, "to": after.status})
+
+    def _has_a_say(self, case: Case, own: Kept) -> bool:
+        """Whether a conversion is as it is because of this postback, at least in part."""
+        return self._has_made(case) or case.row.id in (own.moved.postback, own.priced.postback)
 
     def _say_repeated(self, case: Case, code: str, before: Standing, came: Standing) -> None:
         facts: dict[str, Any] = {}
@@ -387,6 +411,7 @@ class Bench:
                 "customer_id": reading.customer_id,
                 "coupon": reading.coupon,
                 "fields": dict(reading.fields),
+                "is_rebill": row.is_rebill if row.repeat else reading.is_rebill,
             }
             if row.clicked_at is not None and row.attributed_by == CLICK:
                 values["is_late"] = not is_within(row.clicked_at, reading.at, case.settings.window_days)
@@ -411,8 +436,8 @@ class Bench:
             case.why = {**case.why, "withdrawn": own.row.id}
 
     def _all(self) -> list[Kept]:
-        kept = {id(one): one for family in self._by_key.values() for one in family}
-        return list(kept.values())
+        made = [one for family in self._by_key.values() for one in family]
+        return list({id(one): one for one in (*self._by_id.values(), *made)}.values())
 
 
 def _money_in_words(standing: Standing) -> str:

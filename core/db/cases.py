@@ -28,7 +28,7 @@ class Case:
     why: dict[str, Any] = field(default_factory=dict)
     next_try: datetime | None = None
     credit: Credit | None = None
-    otherwise: tuple[str, dict[str, Any]] = (NO_CLICK, {})
+    otherwise: tuple[str, dict[str, Any]] = (NO_CLICK, {"code": "unknown_click"})
     kept: Kept | None = None
     changed: bool = False
     before: dict[str, str] = field(default_factory=dict)

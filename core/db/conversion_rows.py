@@ -96,6 +96,8 @@ class Kept:
     moved: Cause
     priced: Cause
     versions: list[Version] = field(default_factory=list)
+    written: int = 0
+    """How many of its versions are in the database."""
 
     @classmethod
     def made(cls, row: ConversionRow, cause: Cause) -> "Kept":
@@ -156,17 +158,18 @@ def insert(
 
 
 def write(connection: Connection, kept: Sequence[Kept], *, now: datetime, report_currency: str) -> None:
-    """Write changes and history of conversions that are in the table."""
-    changed = [one.row for one in kept if one.versions and one.versions[-1].version > 1]
+    """Write changes and history of conversions that are in the table, as far as they are not written yet."""
+    changed = [one.row for one in kept if one.written < len(one.versions) and one.versions[-1].version > 1]
     if changed:
         _price(connection, changed, report_currency)
         values = {"rows": _json(changed), "now": now}
         connection.execute(query("update_conversions"), values)
     versions = []
     for one in kept:
-        for version in one.versions:
+        for version in one.versions[one.written :]:
             version.conversion_id = one.row.id
             versions.append(version)
+        one.written = len(one.versions)
     if versions:
         connection.execute(query("insert_history"), {"rows": _json(versions), "now": now})
 

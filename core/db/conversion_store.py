@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from core.db import deliveries
@@ -11,14 +12,23 @@ from core.db.conversions import ConversionSource
 from core.db.judgements import Judgement, write_judgements
 from core.db.postback_store import PostbackRow
 from core.domain.sources import SourceSettings, settings_of
+from core.observe import logger
+
+log = logger(__name__)
 
 __all__ = ["Judgement", "judge", "load_sources", "preview"]
 
 
 def load_sources(connection: Connection) -> dict[int, SourceSettings]:
-    """The settings of every source, switched off or not, by id."""
-    rows = connection.execute(select(ConversionSource.id, ConversionSource.settings))
-    return {row.id: settings_of(row.settings) for row in rows}
+    """The settings of every source, switched off or not, by id. One whose settings this release can not read is left
+    out and told of in the log: it must not hold up the others, and what came for it can be replayed."""
+    sources = {}
+    for row in connection.execute(select(ConversionSource.id, ConversionSource.settings)):
+        try:
+            sources[row.id] = settings_of(row.settings)
+        except msgspec.ValidationError as error:
+            log.error("source.unreadable", source=row.id, reason=str(error))
+    return sources
 
 
 def judge(

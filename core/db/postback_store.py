@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, delete, select, update
 
 from core.contracts.postback_event import KINDS, LARGEST, PostbackEvent
 from core.db.conversions import Postback
@@ -92,6 +92,11 @@ def lock_waiting(connection: Connection, *, now: datetime, most: int) -> list[Po
         .with_for_update(skip_locked=True)
     )
     return sorted((row_of(row) for row in connection.execute(due).mappings()), key=lambda row: row.event.id)
+
+
+def postpone(connection: Connection, id_: uuid.UUID, *, until: datetime) -> None:
+    """Look at a postback that waits no earlier than then."""
+    connection.execute(update(Postback).where(Postback.id == id_).values(next_try=until))
 
 
 def blank_addresses(connection: Connection, *, before: datetime, most: int) -> int:

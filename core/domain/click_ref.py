@@ -12,6 +12,7 @@ sent is no id of ours."""
 PREFIXED = "prefix"
 """Note: something stood before the id (`click_0190...`)."""
 
+_LONGEST = 200
 _NOTHING = frozenset({"", "null", "none", "undefined", "nil", "(none)", "-", "0"})
 _MACRO = re.compile(
     r"""
@@ -48,6 +49,8 @@ def read_click_ref(text: str) -> ClickRef:
         plain = unquote(plain).strip()
     if plain.lower() in _NOTHING:
         return ClickRef(problem=EMPTY)
+    if len(plain) > _LONGEST:
+        return ClickRef(problem=BAD)
     bare = _WRAPPED.fullmatch(plain.lower().removeprefix("urn:uuid:"))
     found = _ID.fullmatch(bare[1].strip().removeprefix("urn:uuid:")) if bare else None
     if found is None:

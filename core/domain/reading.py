@@ -176,6 +176,7 @@ class _Reader:
                     self._by_name[key] = place
                 else:
                     self._repeated.add(place)
+        self._above: set[str] = set()
         self._results: dict[int, tuple[list[str], str, str]] = {}
         self._defaults: list[Line] = []
 
@@ -230,11 +231,22 @@ class _Reader:
             element = f"{selector['list']}.{number}"
             told = self._by_name.get(f"{element}.{selector['key']}")
             if told is None:
-                if not any(known.startswith(f"{element}.") for known in self._by_name):
+                if element not in self._branches():
                     return None
             elif self._parameters[told].value.strip().lower() == selector["value"]:
                 return self._place(element + selector["rest"])
         return None
+
+    def _branches(self) -> set[str]:
+        """The paths of JSON below which there is something."""
+        if not self._above:
+            for name in self._by_name:
+                while (cut := name.rfind(".")) > 0:
+                    name = name[:cut]
+                    if name in self._above:
+                        break
+                    self._above.add(name)
+        return self._above
 
     def _say(self, field: str, place: int, result: str, note: str = "") -> None:
         fields, said, noted = self._results.setdefault(place, ([], "", ""))

@@ -2,6 +2,7 @@
 
 import threading
 import uuid
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -207,6 +208,28 @@ def test_it_looks_again_for_clicks_in_their_time(settings: Settings, engine: Eng
     assert look_again(engine, report_currency="USD", now=NOW + timedelta(seconds=20)) == 1
     assert inbox(engine) == [("conversion", "matched")]
     assert look_again(engine, report_currency="USD", now=NOW + timedelta(days=2)) == 0
+
+
+def test_it_lets_one_whose_judging_fails_not_hold_up_others_that_wait(
+    settings: Settings, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = make_source(engine)
+    events = [postback(source, subid=CLICK, tid=f"T{n}") for n in range(5)]
+    handle(settings, engine, [encode(event) for event in events])
+    store_click(engine)
+
+    def fails(connection: Any, postbacks: Any, **options: Any) -> Any:
+        if any(row.event.id == events[2].id for row in postbacks):
+            raise ValueError("no judge can read this")
+        return conversion_store.judge(connection, postbacks, **options)
+
+    monkeypatch.setattr("tasks.postbacks.judge", fails)
+    later = NOW + timedelta(seconds=3)
+    assert look_again(engine, report_currency="USD", now=later) == 5
+    assert Counter(verdict for verdict, _ in inbox(engine)) == {"conversion": 4, "waiting": 1}
+    assert rows(engine, "select next_try from postbacks where verdict = 'waiting'") == [
+        (later + timedelta(hours=1),)
+    ]
 
 
 def test_it_looks_again_in_two_processes_at_once(settings: Settings, engine: Engine) -> None:

@@ -171,6 +171,18 @@ async def test_it_refuses_a_forged_a_late_and_a_repeated_one(
     assert 60 < publisher.redis.ttl(name) <= 120
 
 
+async def test_it_takes_one_of_ten_that_come_at_once(
+    app: Quart, client: Client, publisher: Publisher
+) -> None:
+    publisher.sources(source(signature=STAMPED))
+    service_of(app)._sources._snapshots.mark_all_stale()
+    signed = _signed()
+    answers = await asyncio.gather(*(client.post(PATH, **signed) for _ in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [200, *[401] * 9]
+    kept = await publisher.posted(10)
+    assert sorted(one.refused for one in kept) == ["", *["replayed"] * 9]
+
+
 async def test_it_knows_at_one_tracker_what_was_used_at_another(
     app: Quart, client: Client, publisher: Publisher
 ) -> None:

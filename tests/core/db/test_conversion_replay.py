@@ -1,6 +1,7 @@
 """Postbacks that are judged again: what they had brought about is corrected, and nothing happens twice."""
 
 import json
+import random
 from datetime import timedelta
 from typing import Any
 
@@ -130,6 +131,75 @@ def test_it_keeps_its_conversion_when_the_transaction_is_read_otherwise(engine: 
     assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 3
 
 
+def test_it_adds_no_second_conversion_where_a_person_has_spoken_since(engine: Engine) -> None:
+    source = make_source(engine, fields={**FIELDS, "transaction_id": ("nothing",)})
+    store_click(engine)
+    event = postback(source, subid=CLICK, tid="A", payout="5")
+    take(engine, event)
+    set_status(engine, "rejected")
+    change(engine, source)
+    assert [one.verdict for one in again(engine, event, now=LATER)] == ["conversion"]
+    found = [(row["transaction_id"], row["status"], row["revenue"]) for row in conversions(engine)]
+    assert found == [("A", "rejected", 5)]
+
+
+def test_it_makes_a_conversion_under_the_key_that_another_one_leaves(engine: Engine) -> None:
+    source = make_source(engine, fields={**FIELDS, "transaction_id": ("nothing",)})
+    store_click(engine)
+    events = [postback(source, subid=CLICK, tid="A", payout="5"), postback(source, subid=CLICK, payout="7")]
+    assert [one.verdict for one in take(engine, *events)] == ["conversion", "update"]
+    change(engine, source)
+    assert [one.verdict for one in again(engine, *events, now=LATER)] == ["conversion", "conversion"]
+    assert {row["transaction_id"]: row["revenue"] for row in conversions(engine)} == {"A": 5, "": 7}
+    assert [one.changed for one in again(engine, *events, now=LATER)] == [False, False]
+
+
+def test_it_keeps_what_later_postbacks_said_when_their_transaction_is_read_otherwise(engine: Engine) -> None:
+    source = make_source(engine, fields={**FIELDS, "transaction_id": ("nothing",)})
+    store_click(engine)
+    events = [
+        postback(source, at=NOW + timedelta(seconds=n), subid=CLICK, tid=tid, payout="5", status=status)
+        for n, (tid, status) in enumerate((("A", "lead"), ("B", "sale"), ("A", "trash"), ("B", "refund")))
+    ]
+    take(engine, *events, now=LATER)
+    change(engine, source)
+    again(engine, *events, now=LATER)
+    found = {row["transaction_id"]: row["status"] for row in conversions(engine)}
+    assert found == {"A": "rejected", "B": "refunded"}
+    assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 4
+
+
+def test_it_joins_a_conversion_that_another_postback_had_made(engine: Engine) -> None:
+    source = make_source(engine, fields={**FIELDS, "transaction_id": ("tid", "order")})
+    store_click(engine)
+    first, second = (
+        postback(source, subid=CLICK, tid="A", payout="5"),
+        postback(source, subid=CLICK, order="B", payout="5"),
+    )
+    assert [one.verdict for one in take(engine, first, second)] == ["conversion", "conversion"]
+    change(engine, source, fields={**FIELDS, "transaction_id": ("nothing",)})
+    told = again(engine, first, second, now=LATER)
+    assert [one.verdict for one in told] == ["conversion", "repeated"]
+    assert [(row["transaction_id"], row["status"]) for row in conversions(engine)] == [
+        ("", "approved"),
+        ("B", "rejected"),
+    ]
+    assert [one.changed for one in again(engine, first, second, now=LATER)] == [False, False]
+
+
+def test_it_knows_what_was_credited_when_the_click_is_gone(engine: Engine) -> None:
+    source = make_source(engine, fields={**FIELDS, "transaction_id": ("nothing",)})
+    store_click(engine)
+    event = postback(source, subid=CLICK, tid="A", payout="5")
+    take(engine, event)
+    with engine.begin() as connection:
+        connection.execute(text("truncate clicks"))
+    change(engine, source)
+    (told,) = again(engine, event, now=NOW + timedelta(days=400))
+    assert told.verdict == "conversion"
+    assert [(row["transaction_id"], row["link_id"]) for row in conversions(engine)] == [("A", 1)]
+
+
 def test_it_takes_back_what_it_would_not_make_now(engine: Engine) -> None:
     source = make_source(engine)
     store_click(engine)
@@ -165,3 +235,38 @@ def test_it_makes_a_conversion_of_what_could_not_be_read(engine: Engine) -> None
     change(engine, source)
     assert verdicts(again(engine, event)) == [("conversion", "matched")]
     assert rows(engine, "select count(*) from conversions") == [(1,)]
+
+
+@pytest.mark.parametrize("duplicates", ["ignore", "update", "rebill", "repeat"])
+@pytest.mark.parametrize("seed", range(6))
+def test_it_comes_to_rest_whatever_came_and_however_often_it_is_judged(
+    engine: Engine, duplicates: str, seed: int
+) -> None:
+    dice = random.Random(seed)
+    source = make_source(engine, duplicates=duplicates, fields={**FIELDS, "transaction_id": ("nothing",)})
+    store_click(engine)
+    words = ("lead", "sale", "trash", "refund", "rebill", "hold", "x")
+    events = [
+        postback(
+            source,
+            at=NOW + timedelta(seconds=dice.randrange(60)),
+            subid=CLICK,
+            tid=dice.choice(("A", "B", "")),
+            payout=dice.choice(("5", "7", "-1", "")),
+            status=dice.choice(words),
+        )
+        for _ in range(12)
+    ]
+    for start in range(0, 12, 3):
+        take(engine, *events[start : start + 3], now=LATER)
+    change(engine, source, duplicates=duplicates)
+    again(engine, *dice.sample(events, 12), now=LATER)
+    again(engine, *events, now=LATER)
+    before = (conversions(engine), history(engine))
+    assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 12
+    assert (conversions(engine), history(engine)) == before
+    versions = {conversion: version for conversion, version, *_ in history(engine)}
+    assert versions == {row["id"]: row["version"] for row in conversions(engine)}
+    verdicts_of = rows(engine, "select verdict, conversion_id from postbacks")
+    makers = [conversion for verdict, conversion in verdicts_of if verdict == "conversion"]
+    assert len(makers) == len(set(makers))

@@ -286,6 +286,17 @@ def test_it_refuses_what_the_door_refused_and_whose_source_is_gone(engine: Engin
     assert conversions(engine) == []
 
 
+def test_it_lets_no_source_hold_up_the_others(engine: Engine) -> None:
+    broken, source = make_source(engine, "broken"), make_source(engine)
+    store_click(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            text("update conversion_sources set settings = '{\"fields\": 7}' where id = :id"), {"id": broken}
+        )
+    told = take(engine, postback(broken, subid=CLICK), postback(source, subid=CLICK))
+    assert verdicts(told) == [("refused", "source_gone"), ("conversion", "matched")]
+
+
 def test_it_refuses_a_click_of_another_campaigns_link(engine: Engine) -> None:
     source = make_source(engine, campaigns=(4,))
     store_click(engine)

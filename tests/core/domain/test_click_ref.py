@@ -79,6 +79,7 @@ def test_it_takes_no_other_value_for_a_macro(text: str) -> None:
     [
         *("hello", ID[:-1], f"{ID}0", f"{ID}-1", ID.replace("7abc", "4abc"), ID.replace("8def", "cdef")),
         *(
+            *("(" * 900 + "x" + ")" * 900 + "y", f"{ID:>1000}{ID}"),
             "0190f3a0-7c1e-7abc-8def-0123456789ag",
             f"{ID},{ID}",
             "00000000-0000-0000-0000-000000000000",
