@@ -182,8 +182,8 @@ class Sender:
     ) -> Outcome:
         at = self._clock()
         state, next_try = (FAILED, None) if error else (DONE, None)
+        asked = retry_after_s(reply.headers.get("retry-after", ""), now=at) if error and reply else 0.0
         if error and heals and due.kind != TEST:
-            asked = retry_after_s(reply.headers.get("retry-after", ""), now=at) if reply else 0.0
             pause = wait_after(due.attempts + 1, jitter=self._draw(), retry_after_s=asked)
             state, next_try = (WAITING, at + pause) if pause else (FAILED, None)
         metrics.SENT.labels({DONE: "done", WAITING: "retried"}.get(state, "failed")).inc()
@@ -198,6 +198,7 @@ class Sender:
             error=error,
             ms=round(seconds * 1000),
             next_try=next_try,
+            retry_after_s=asked,
         )
 
 

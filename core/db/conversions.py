@@ -271,8 +271,8 @@ class Webhook(Base):
     """An outgoing postback. `url` and `body` have macros; `settings` is a `core.domain.sending.SendingSettings` as JSON
     (method, headers, statuses, events, percentage, delay). Of the three scopes those that are set must all match.
 
-    `failures` are failed attempts in a row, the first of them at `failing_since`; `disabled_at` is when they were too
-    many, so that it was switched off: what comes meanwhile waits."""
+    `failures` are failed attempts in a row; after one it is left alone until `paused_until`. `disabled_at` is when they
+    were too many, so that it was switched off: what comes meanwhile waits."""
 
     __tablename__ = "webhooks"
     __table_args__ = (CheckConstraint("version > 0", name="version"),)
@@ -288,7 +288,7 @@ class Webhook(Base):
     link_id: Mapped[int | None] = mapped_column(ForeignKey("links.id", ondelete="CASCADE"))
     is_active: Mapped[bool] = mapped_column(server_default=text("true"))
     failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    failing_since: Mapped[dt.datetime | None]
+    paused_until: Mapped[dt.datetime | None]
     disabled_at: Mapped[dt.datetime | None]
     version: Mapped[int] = mapped_column(Integer, server_default=text("1"))
     created_at: Mapped[CreatedAt]

@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import msgspec
-from sqlalchemy import Connection, RowMapping, case, delete, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, delete, func, or_, select, update
 
 from core.db.arrays import bigints, booleans, ints, texts
 from core.db.conversions import Webhook, WebhookDelivery
@@ -19,11 +19,12 @@ from core.db.texts import storable
 from core.domain.outgoing import Facts, Request, external_id, params_of, plain_amount
 from core.domain.sending import (
     DONE,
+    MOST_FAILURES,
     TEST,
     WAITING,
     SendingSettings,
     is_drawn,
-    is_given_up,
+    pause_after,
     settings_of,
     wants,
 )
@@ -58,7 +59,7 @@ class Due:
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What one attempt came to. `state` is done, failed, or waiting until `next_try`. Where nobody answered `status` is
-    None; `error` says in words what was wrong."""
+    None; `error` says in words what was wrong. `retry_after_s` is how long the receiver asked to be left alone."""
 
     due: Due
     state: str
@@ -69,6 +70,7 @@ class Outcome:
     error: str = ""
     ms: int = 0
     next_try: datetime | None = None
+    retry_after_s: float = 0.0
 
 
 def enqueue(connection: Connection, changes: Sequence[tuple[int, int]], *, now: datetime) -> int:
@@ -115,7 +117,7 @@ def enqueue(connection: Connection, changes: Sequence[tuple[int, int]], *, now: 
 
 def claim(connection: Connection, *, now: datetime, most: int, each: int) -> list[Due]:
     """Lease at most `most` deliveries that are due, the webhooks in turns. Of each at most `each` are on their way at a
-    time; one, while it fails."""
+    time; while it fails only one, and none until its pause is over."""
     if most < 1:
         return []
     until = now + LEASE
@@ -236,19 +238,16 @@ def _count(connection: Connection, webhook_id: int, outcomes: Sequence[Outcome])
     at = max(outcome.at for outcome in told)
     if any(outcome.state == DONE for outcome in told):
         well = update(Webhook).where(Webhook.id == webhook_id, Webhook.failures > 0)
-        connection.execute(well.values(failures=0, failing_since=None))
+        connection.execute(well.values(failures=0, paused_until=None))
         return False
-    failed = (
-        update(Webhook)
-        .where(Webhook.id == webhook_id)
-        .values(
-            failures=Webhook.failures + len(told),
-            failing_since=case((Webhook.failing_since.is_(None), at), else_=Webhook.failing_since),
-        )
-        .returning(Webhook.failures, Webhook.failing_since)
-    )
-    row = connection.execute(failed).one_or_none()
-    if row is None or not is_given_up(row.failures, failing_since=row.failing_since, now=at):
+    counted = update(Webhook).where(Webhook.id == webhook_id).values(failures=Webhook.failures + len(told))
+    failures = connection.scalars(counted.returning(Webhook.failures)).one_or_none()
+    if failures is None:
+        return False
+    asked = max(outcome.retry_after_s for outcome in told)
+    paused = update(Webhook).where(Webhook.id == webhook_id)
+    connection.execute(paused.values(paused_until=at + pause_after(failures, retry_after_s=asked)))
+    if failures < MOST_FAILURES:
         return False
     off = update(Webhook).where(Webhook.id == webhook_id, Webhook.is_active)
     return connection.execute(off.values(is_active=False, disabled_at=at)).rowcount == 1

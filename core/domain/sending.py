@@ -36,13 +36,13 @@ OWN_HEADERS = frozenset(
 """Headers (lower case) that nobody may set: they are ours, or the connection's."""
 
 MOST_FAILURES = 20
-FAILING_FOR = timedelta(minutes=5)
-"""A webhook is switched off after so many failed attempts in a row that went on for at least this long: a receiver that
-starts anew must not be lost by it."""
+"""After so many failed attempts in a row a webhook is switched off. With the pauses between them that takes the better
+part of an hour: a receiver that starts anew is not lost by it."""
 
 _WAITS_S = (30, 120, 600, 3_600, 21_600, 86_400)
 _JITTER = 0.1
 _LONGEST_WAIT_S = _WAITS_S[-1]
+_LONGEST_PAUSE_S, _LONGEST_ASKED_PAUSE_S = 300, 3_600
 _GONE = 410
 
 
@@ -124,9 +124,11 @@ def retry_after_s(value: str, *, now: datetime) -> float:
     return max((aware - now).total_seconds(), 0.0)
 
 
-def is_given_up(failures: int, *, failing_since: datetime | None, now: datetime) -> bool:
-    """Whether a webhook is switched off after so many failed attempts in a row, the first of them then."""
-    return failures >= MOST_FAILURES and failing_since is not None and now - failing_since >= FAILING_FOR
+def pause_after(failures: int, *, retry_after_s: float = 0.0) -> timedelta:
+    """How long a webhook is left alone after so many failed attempts in a row: 1 s, 4 s, 9 s, ... up to 5 min, or as
+    long as its receiver asks for (an hour at most). What is due meanwhile waits in line and loses no attempt."""
+    pause = min(failures**2, _LONGEST_PAUSE_S)
+    return timedelta(seconds=max(pause, min(retry_after_s, _LONGEST_ASKED_PAUSE_S)))
 
 
 def delivery_key(delivery_id: int) -> str:

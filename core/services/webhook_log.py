@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, exists, func, insert, literal, select
+from sqlalchemy import ColumnElement, exists, func, insert, literal, select, update
 from sqlalchemy.orm import Session, aliased
 
 from core.db.conversions import Conversion, Webhook, WebhookDelivery
@@ -117,6 +117,7 @@ def resend(session: Session, *, webhook_id: int, delivery_id: int, actor: Actor,
     is to be looked at. Raises DeliveryNotFound."""
     delivery = get_delivery(session, webhook_id=webhook_id, delivery_id=delivery_id)
     session.refresh(delivery, with_for_update=True)
+    _end_pause(session, webhook_id)
     if delivery.state == WAITING:
         delivery.next_try = now
         resent = delivery.id
@@ -142,6 +143,7 @@ def resend_failed(session: Session, *, webhook_id: int, since: datetime, actor: 
     """Send once more what failed since then and was not sent once more yet, at most MOST_RESENT. How many. Raises
     WebhookNotFound."""
     get_webhook(session, webhook_id=webhook_id)
+    _end_pause(session, webhook_id)
     old = (
         select(
             WebhookDelivery.webhook_id,
@@ -184,6 +186,11 @@ def preview(session: Session, webhook: Webhook, *, allowed: tuple[Network, ...] 
         and settings.content_type == JSON
         and not _is_json(request.body),
     )
+
+
+def _end_pause(session: Session, webhook_id: int) -> None:
+    """A person wants it tried now, whatever its receiver did lately."""
+    session.execute(update(Webhook).where(Webhook.id == webhook_id).values(paused_until=None))
 
 
 def _last_told(webhook: Webhook) -> Any:

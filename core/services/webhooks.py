@@ -103,7 +103,7 @@ class WebhookRow:
     is_active: bool
     disabled_at: datetime | None
     failures: int
-    failing_since: datetime | None
+    paused_until: datetime | None
     waiting: int
     done: int
     failed: int
@@ -206,7 +206,7 @@ def switch(session: Session, *, webhook_id: int, on: bool, actor: Actor, now: da
     """Switch one on (its failures are forgotten, and what waits for it is sent) or off. Raises WebhookNotFound."""
     webhook = _locked(session, webhook_id)
     webhook.is_active = on
-    webhook.disabled_at = webhook.failing_since = None
+    webhook.disabled_at = webhook.paused_until = None
     webhook.failures = 0
     webhook.updated_at = now
     action = "webhook.on" if on else "webhook.off"
@@ -280,7 +280,7 @@ def _rows(session: Session, *conditions: ColumnElement[bool], now: datetime) -> 
             is_active=webhook.is_active,
             disabled_at=webhook.disabled_at,
             failures=webhook.failures,
-            failing_since=webhook.failing_since,
+            paused_until=webhook.paused_until,
             waiting=waiting.get(webhook.id, 0),
             done=done.get(webhook.id, 0),
             failed=failed.get(webhook.id, 0),

@@ -1,5 +1,5 @@
 -- Takes deliveries that are due for one worker, until :until. Webhooks take turns, so that none holds up the others:
--- each has at most :each on their way, one that fails only one. Of a conversion's statuses the earlier is told first.
+-- each has at most :each on their way, one that fails only one at a time, with pauses. Of a conversion's statuses the earlier is told first.
 -- Tests wait for nobody: a person looks at them.
 with room as (
     select webhooks.id,
@@ -8,7 +8,7 @@ with room as (
                where sent.webhook_id = webhooks.id and sent.leased_until > :now
            ) as free
     from webhooks
-    where webhooks.is_active
+    where webhooks.is_active and (webhooks.paused_until is null or webhooks.paused_until <= :now)
 ), due as (
     select found.id, found.next_try, room.free,
            row_number() over (partition by room.id order by found.next_try, found.id) as turn

@@ -206,6 +206,14 @@ def test_it_is_switched_off_and_on_and_deleted(sit_down: Sit, db: Session, hook:
     assert db.scalars(select(Webhook)).all() == []
 
 
+def test_it_says_when_a_failing_one_is_tried_again(sit_down: Sit, db: Session, hook: int) -> None:
+    db.execute(update(Webhook).values(failures=3, paused_until=MORNING + timedelta(minutes=4)))
+    db.commit()
+    page = sit_down().get(f"/settings/sending/{hook}").text
+    assert "The last 3 attempts failed." in page
+    assert "It is tried again at 12:04, by one attempt at a time." in page
+
+
 def test_it_says_why_rastro_switched_it_off(sit_down: Sit, db: Session, hook: int) -> None:
     db.execute(update(Webhook).values(is_active=False, disabled_at=MORNING, failures=20))
     db.commit()

@@ -161,7 +161,7 @@ def test_a_test_is_sent_even_while_a_webhook_is_off(connection: Connection) -> N
 
 
 def test_a_test_waits_for_no_backlog(connection: Connection, source: int) -> None:
-    webhook = make_webhook(connection, failures=3, failing_since=NOW)
+    webhook = make_webhook(connection, failures=3)
     make_due(connection, source_id=source, now=NOW, count=20)
     assert len(claim(connection, now=NOW, most=16, each=8)) == 1
     connection.execute(insert(WebhookDelivery).values(webhook_id=webhook, kind="test", next_try=NOW))
@@ -186,7 +186,7 @@ def test_it_takes_webhooks_in_turns_and_leaves_none_more_than_its_share(
 
 
 def test_it_tries_a_webhook_that_fails_by_one_at_a_time(connection: Connection, source: int) -> None:
-    make_webhook(connection, failures=1, failing_since=NOW)
+    make_webhook(connection, failures=1)
     make_due(connection, source_id=source, now=NOW, count=5)
     [one] = claim(connection, now=NOW, most=16, each=8)
     settle(connection, [outcome(one)])
@@ -236,43 +236,43 @@ def test_it_writes_down_every_attempt(connection: Connection, source: int) -> No
     assert (row.url, row.ended_at) == (REQUEST.url, soon)
 
 
-def _failing(connection: Connection, *, seconds: float) -> list[int]:
-    """Take what is due and have it fail, so many seconds after NOW."""
-    at = NOW + timedelta(seconds=seconds)
-    taken = claim(connection, now=at, most=16, each=8)
-    assert taken
-    return settle(connection, [outcome(due, "failed", at=at, error="it answered 500") for due in taken])
-
-
-def test_it_switches_a_webhook_off_after_twenty_failures_in_a_row(
-    connection: Connection, source: int
-) -> None:
-    webhook = make_webhook(connection)
-    make_due(connection, source_id=source, now=NOW, count=30)
-    off = [_failing(connection, seconds=n * 20) for n in range(16)]
-    assert off == [[]] * 15 + [[webhook]]
-    row = connection.execute(select(Webhook)).one()
-
-    assert row.is_active is False and row.disabled_at is not None
-
-
-def test_it_does_not_switch_off_a_webhook_that_fails_for_a_minute(
+def test_it_leaves_a_webhook_alone_for_longer_and_longer_while_it_fails(
     connection: Connection, source: int
 ) -> None:
     make_webhook(connection)
     make_due(connection, source_id=source, now=NOW, count=40)
-    for n in range(30):
-        assert _failing(connection, seconds=n * 2) == []
+    at, pauses = NOW, []
+    for due in claim(connection, now=NOW, most=1, each=8):
+        settle(connection, [outcome(due, "failed", at=at)])
+    while len(pauses) < 19:
+        until = connection.execute(select(Webhook.paused_until)).scalar_one()
+        assert claim(connection, now=until - timedelta(seconds=1), most=16, each=8) == []
+        pauses.append((until - at).total_seconds())
+        at = until
+        [due] = claim(connection, now=at, most=16, each=8)
+        off = settle(connection, [outcome(due, "failed", at=at)])
+    assert pauses == [min(n * n, 300) for n in range(1, 20)]
     row = connection.execute(select(Webhook)).one()
-    assert row.is_active and row.failures >= 30
+    assert (off, row.failures, row.is_active, row.disabled_at) == ([row.id], 20, False, at)
+    assert claim(connection, now=at + timedelta(days=1), most=16, each=8) == []
+    assert waiting(connection) == 20
+
+
+def test_it_leaves_a_webhook_alone_as_long_as_it_asks(connection: Connection, source: int) -> None:
+    make_webhook(connection)
+    make_due(connection, source_id=source, now=NOW, count=10)
+    [due] = claim(connection, now=NOW, most=1, each=8)
+    settle(connection, [outcome(due, "failed", retry_after_s=120)])
+    assert claim(connection, now=NOW + timedelta(seconds=119), most=16, each=8) == []
+    assert len(claim(connection, now=NOW + timedelta(seconds=120), most=16, each=8)) == 1
 
 
 def test_one_success_forgets_the_failures(connection: Connection, source: int) -> None:
-    make_webhook(connection, failures=19, failing_since=NOW - timedelta(hours=1))
+    make_webhook(connection, failures=19, paused_until=NOW)
     make_due(connection, source_id=source, now=NOW)
     settle(connection, [outcome(due) for due in claim(connection, now=NOW, most=16, each=8)])
     row = connection.execute(select(Webhook)).one()
-    assert (row.failures, row.failing_since, row.is_active) == (0, None, True)
+    assert (row.failures, row.paused_until, row.is_active) == (0, None, True)
 
 
 def test_a_test_that_fails_counts_for_nothing(connection: Connection) -> None:

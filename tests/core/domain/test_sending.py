@@ -123,11 +123,12 @@ def test_anything_but_gone_may_heal_and_only_2xx_is_success() -> None:
     ] == [410]
 
 
-def test_it_gives_a_webhook_up_after_many_failures_that_went_on_for_long() -> None:
-    long_ago, just_now = NOW - timedelta(minutes=5), NOW - timedelta(minutes=4)
-    assert sending.is_given_up(20, failing_since=long_ago, now=NOW)
-    assert not sending.is_given_up(19, failing_since=long_ago, now=NOW)
-    assert not sending.is_given_up(500, failing_since=just_now, now=NOW)
+def test_it_leaves_a_failing_webhook_alone_for_longer_and_longer() -> None:
+    pauses = [sending.pause_after(n).total_seconds() for n in (1, 2, 3, 10, 18, 500)]
+    assert pauses == [1, 4, 9, 100, 300, 300]
+    assert sending.pause_after(1, retry_after_s=60) == timedelta(minutes=1)
+    assert sending.pause_after(10, retry_after_s=60) == timedelta(seconds=100)
+    assert sending.pause_after(1, retry_after_s=1e9) == timedelta(hours=1)
 
 
 def test_a_receiver_can_check_the_signature() -> None:

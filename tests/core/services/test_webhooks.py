@@ -164,7 +164,7 @@ def test_switching_on_forgets_the_failures_and_ends_the_alert(
     db: Session, actor: Actor, now: datetime, valkey: Any
 ) -> None:
     webhook = make_webhook(
-        db.connection(), is_active=False, disabled_at=now, failures=20, failing_since=now, name="Ads"
+        db.connection(), is_active=False, disabled_at=now, failures=20, paused_until=now, name="Ads"
     )
     db.commit()
     books: Any = type("NoBooks", (), {"unbalanced": ()})()
@@ -173,7 +173,7 @@ def test_switching_on_forgets_the_failures_and_ends_the_alert(
         ("sending", str(webhook)): "“Ads” is sent no conversions any more: 20 attempts in a row failed"
     }
     row = webhooks.switch(db, webhook_id=webhook, on=True, actor=actor, now=now)
-    assert (row.is_active, row.failures, row.failing_since, row.disabled_at) == (True, 0, None, None)
+    assert (row.is_active, row.failures, row.paused_until, row.disabled_at) == (True, 0, None, None)
     assert alerts.look_around(db, valkey, books=books, now=now) == {}
 
 
@@ -221,9 +221,11 @@ def test_one_that_waits_is_tried_now_instead(db: Session, actor: Actor, now: dat
     [old] = _settled(db, now, states=["done"])
     later = {"state": "waiting", "next_try": now + timedelta(hours=6), "ended_at": None}
     db.execute(update(WebhookDelivery).values(**later))
+    db.execute(update(Webhook).values(failures=3, paused_until=now + timedelta(minutes=5)))
     db.commit()
     assert webhook_log.resend(db, webhook_id=1, delivery_id=old, actor=actor, now=now) == old
     assert webhook_log.get_delivery(db, webhook_id=1, delivery_id=old).next_try == now
+    assert db.scalars(select(Webhook.paused_until)).one() is None
 
 
 def test_all_that_failed_since_are_sent_once_more_once(db: Session, actor: Actor, now: datetime) -> None:
