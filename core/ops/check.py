@@ -34,8 +34,8 @@ from core.ops.external import (
     postgres_fault,
     redis_fault,
 )
+from core.services.exchange_rates import missing_rates
 from core.services.publishing import is_published
-from core.services.rates import missing_rates
 from core.services.redis_client import make_redis
 
 OK, WARN, FAIL = "ok", "warn", "fail"
