@@ -169,6 +169,7 @@ def _make_link(
             title=f"{offer.title} – {channel.name}{f' {serial + 1}' if serial else ''}",
             campaign_id=campaigns[offer.campaign],
             tags=(channel.tag,),
+            click_id_param=world.CLICK_ID_PARAM,
             actor=COMMAND,
             now=now,
             redis=redis,

@@ -104,7 +104,7 @@ def _shop(sale: _Sale, rng: random.Random) -> Iterator[Said]:
 
     def say(after_ms: int, status: str, valor: str = "") -> Said:
         told = {
-            "subid": sale.click,
+            world.CLICK_ID_PARAM: sale.click,
             "pedido": f"LJ-{sale.order}",
             "valor": valor or _in_brazilian(sale.price),
             "moeda": "BRL",
@@ -140,7 +140,12 @@ def _network(sale: _Sale, rng: random.Random) -> Iterator[Said]:
     commission = (sale.price * world.IN_USD["BRL"] * Decimal("0.08")).quantize(Decimal("0.01"))
 
     def say(after_ms: int, status: str, payout: Decimal) -> Said:
-        told = {"subid": sale.click, "status": status, "payout": payout, "tid": f"RA{sale.order}"}
+        told = {
+            world.CLICK_ID_PARAM: sale.click,
+            "status": status,
+            "payout": payout,
+            "tid": f"RA{sale.order}",
+        }
         return Said(sale.ms + after_ms, world.NETWORK_SOURCE, query=urlencode(told))
 
     yield say(0, "lead", Decimal("0.00"))

@@ -9,6 +9,8 @@ from core.domain.conversions import APPROVED, PENDING, REFUNDED, REJECTED
 from core.domain.reading import IGNORE
 
 SHOP = "https://www.example.com"
+CLICK_ID_PARAM = "subid"
+"""The parameter in which the shop and the network give the click id back."""
 
 
 class Offer(NamedTuple):
@@ -292,7 +294,7 @@ REPORTERS = (
         "plain",
         {
             "fields": {
-                "click_id": ("subid", "click_id"),
+                "click_id": (CLICK_ID_PARAM, "click_id"),
                 "transaction_id": ("pedido",),
                 "amount": ("valor",),
                 "currency": ("moeda",),

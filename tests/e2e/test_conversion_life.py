@@ -4,7 +4,6 @@ those who are told of it."""
 import http.client
 import json
 import re
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -19,22 +18,8 @@ from core.db.engine import make_engine
 from core.services.actor import COMMAND
 from core.services.webhooks import WebhookFields, create_webhook
 from tests.e2e.conftest import PERSON
-from tests.ops.conftest import Up, make_place
+from tests.ops.conftest import Up
 from tests.tasks.receiver import Receiver, receiving
-
-pytestmark = pytest.mark.usefixtures("site")
-
-
-@pytest.fixture(scope="module")
-def site() -> Iterator[Up]:
-    """A running Rastro that may tell others on this machine of conversions."""
-    place = make_place()
-    up = Up(place / "var", API_RATE="0", REPORT_CURRENCY="BRL", SENDING_NETWORKS="127.0.0.0/8")
-    try:
-        yield up.start()
-    finally:
-        up.stop()
-        shutil.rmtree(place, ignore_errors=True)
 
 
 @pytest.fixture
