@@ -17,10 +17,12 @@ from core.contracts import keys
 from core.contracts.click_event import hour_name, unix_ms
 from core.contracts.postback_event import ADDRESS, TOKEN, PostbackEvent
 from core.db import postback_store
+from core.db.arrays import bigints, instants, uuids
 from core.db.conversion_store import judge, load_sources
 from core.db.conversions import ConversionSource, ExchangeRate, Webhook
 from core.db.engine import make_sessions
 from core.db.postback_store import PostbackRow
+from core.db.queries import query
 from core.domain.presets import PRESETS
 from core.domain.sending import FORM
 from core.services import demo_world as world
@@ -75,7 +77,7 @@ def id_at(ms: int, rng: random.Random) -> bytes:
 
 
 def _take(engine: Engine, redis: Redis, events: Sequence[PostbackEvent], *, report_currency: str) -> None:
-    """What trackers and workers do with real ones, at the time of the last of them."""
+    """What trackers and workers do with real ones, each of them as of a moment after it came."""
     pipeline = redis.pipeline(transaction=False)
     for hour, number in Counter(hour_name(unix_ms(event.id)) for event in events).items():
         pipeline.hincrby(keys.RECEIVED, hour, number)
@@ -85,7 +87,15 @@ def _take(engine: Engine, redis: Redis, events: Sequence[PostbackEvent], *, repo
         postback_store.store(connection, events, now=at)
         rows = [PostbackRow(event) for event in events]
         sources = load_sources(connection)
-        judge(connection, rows, sources=sources, now=at, report_currency=report_currency)
+        judged = judge(connection, rows, sources=sources, now=at, report_currency=report_currency)
+        connection.execute(
+            query("demo_times"),
+            {
+                "ids": uuids([one.postback_id.bytes for one in judged]),
+                "seconds": instants([unix_ms(one.postback_id.bytes) // 1000 + 1 for one in judged]),
+                "conversions": bigints([one.conversion_id or 0 for one in judged]),
+            },
+        )
 
 
 def _event(

@@ -159,6 +159,25 @@ def test_it_makes_sales_that_are_believable(
     assert people == [(0,)]
 
 
+def test_it_writes_down_what_came_of_a_postback_when_it_came(
+    engine: Engine, valkey: Redis, now: datetime
+) -> None:
+    make(engine, valkey, now)
+    found = rows(
+        engine,
+        "select postbacks.id, judged_at, stored_at, history.at, history.version, created_at, updated_at "
+        "from postbacks join conversion_history history on actor = 'postback:' || postbacks.id "
+        "join conversions on conversions.id = history.conversion_id order by postbacks.id",
+    )
+    assert len(found) > 50
+    assert {version for _, _, _, _, version, _, _ in found} >= {1, 2}
+    for id_, judged, stored, changed, version, created, updated in found:
+        came = at_of(id_)
+        assert came < judged == stored == changed < came + timedelta(seconds=2)
+        assert created <= changed <= updated
+        assert version > 1 or created == changed
+
+
 def test_it_counts_its_postbacks_as_received_so_that_their_books_balance(
     engine: Engine, db: Session, valkey: Redis, now: datetime
 ) -> None:
