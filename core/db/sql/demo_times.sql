@@ -13,9 +13,9 @@ with came as (
     where history.conversion_id = came.conversion_id and history.actor = 'postback:' || came.id
 )
 update conversions
-set created_at = least(conversions.created_at, brought.first), updated_at = brought.last
+set created_at = coalesce(brought.first, conversions.created_at), updated_at = brought.last
 from (
-    select history.conversion_id, min(came.at) as first, max(came.at) as last
+    select history.conversion_id, min(came.at) filter (where history.version = 1) as first, max(came.at) as last
     from came
     join conversion_history as history
         on history.conversion_id = came.conversion_id and history.actor = 'postback:' || came.id
