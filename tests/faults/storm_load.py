@@ -198,7 +198,7 @@ class Load:
 
     def _postbacks(self) -> None:
         """For clicks that were sent, stored or not; each transaction several times."""
-        clicks = list(self.books.clicks) or [click_id(datetime.now(UTC), 1)]
+        clicks = list(self.books.clicks)
         self._send_postbacks(self._postback(clicks) for _ in range(self._dice.randint(1, _LARGEST_GROUP)))
 
     def _postbacks_again(self) -> None:
@@ -207,7 +207,7 @@ class Load:
 
     def _postback(self, clicks: list[bytes]) -> PostbackEvent:
         dice = self._dice
-        click = uuid.UUID(bytes=dice.choice(clicks[-200:])) if dice.random() < 0.9 else ""
+        click = uuid.UUID(bytes=dice.choice(clicks[-200:])) if clicks and dice.random() < 0.9 else ""
         return PostbackEvent(
             id=click_id(datetime.now(UTC), dice.getrandbits(62)),
             source_id=SOURCE,
