@@ -301,12 +301,12 @@ def _spool(settings: Settings) -> Iterator[Finding]:
             "set SPOOL_DIR to a folder of ours",
         )
         return
-    free = shutil.disk_usage(folder).free // 1_000_000
-    if free < settings.spool_max_mb:
+    free, most = shutil.disk_usage(folder).free // 1_000_000, 2 * settings.spool_max_mb
+    if free < most:
         yield Finding(
             WARN,
             "spool",
-            f"{folder} has {free} MB free, and may take {settings.spool_max_mb}",
+            f"{folder} has {free} MB free, and may take {most}: clicks, and as much of postbacks",
             "free some space",
         )
     else:
