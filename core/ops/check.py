@@ -12,14 +12,19 @@ from urllib.parse import unquote, urlsplit
 
 import psycopg
 from redis import RedisError
+from sqlalchemy import Engine, select
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from core import error_reports, traces
 from core.config import SettingError, Settings
+from core.db.conversions import ConversionSource
 from core.db.engine import make_engine
 from core.db.migrate import current_revision, head_revision, revisions
+from core.db.rates import rates_of
 from core.db.replica import MOST_LAG_S, replica_lag
 from core.domain.hosts import is_loopback
+from core.domain.sources import settings_of
 from core.ops.commands import CommandFailed
 from core.ops.connect import known_environment
 from core.ops.external import (
@@ -29,6 +34,7 @@ from core.ops.external import (
     postgres_fault,
     redis_fault,
 )
+from core.services.exchange_rates import missing_rates
 from core.services.publishing import is_published
 from core.services.redis_client import make_redis
 
@@ -131,14 +137,16 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
         else Finding(OK, "PostgreSQL", f"{facts.version} answers{behind}")
     )
     engine = make_engine(settings.database_url)
+    head = head_revision()
     try:
         with engine.connect() as connection:
             revision = current_revision(connection)
+        rates = list(_rates(engine, settings.report_currency)) if revision == head else []
     finally:
         engine.dispose()
-    head = head_revision()
     if revision == head:
         yield Finding(OK, "tables", f"revision {head}, as this release wants")
+        yield from rates
     elif revision is None or revision in revisions():
         yield Finding(
             FAIL,
@@ -155,6 +163,37 @@ def _postgres(settings: Settings) -> Iterator[Finding]:
     skew = abs((datetime.now(UTC) - row[0]).total_seconds()) if row else 0.0
     if skew > _LARGEST_SKEW:
         yield Finding(WARN, "clock", f"differs from PostgreSQL's by {skew:.0f} s", "set both by NTP")
+
+
+def _rates(engine: Engine, report_currency: str) -> Iterator[Finding]:
+    """Of conversions in a currency without a rate no report knows. Nothing to say where all are in one currency."""
+    today = datetime.now(UTC).date()
+    with Session(engine) as session:
+        users: dict[str, list[str]] = {}
+        for name, stored in session.execute(
+            select(ConversionSource.name, ConversionSource.settings)
+            .where(ConversionSource.is_active)
+            .order_by(ConversionSource.name)
+        ):
+            currency = settings_of(stored).currency
+            if currency and currency != report_currency:
+                users.setdefault(currency, []).append(name)
+        missing = {one.currency: one.conversions for one in missing_rates(session)}
+        known = rates_of(
+            session.connection(), [(currency, today) for currency in users], report_currency=report_currency
+        )
+    without = sorted({*missing, *(currency for currency in users if (currency, today) not in known)})
+    for currency in without:
+        counted = f"conversions that are in no report: {missing[currency]:,}" if currency in missing else ""
+        named = f"sent by {', '.join(users[currency])}" if currency in users else ""
+        yield Finding(
+            WARN,
+            "exchange rates",
+            f"no rate of {currency}; {'; '.join(filter(None, (named, counted)))}",
+            "fill it in at Settings, Exchange rates, or set RATES_URL",
+        )
+    if users and not without:
+        yield Finding(OK, "exchange rates", f"known for {', '.join(sorted(users))}")
 
 
 def _replica(settings: Settings) -> Iterator[Finding]:
@@ -262,12 +301,12 @@ def _spool(settings: Settings) -> Iterator[Finding]:
             "set SPOOL_DIR to a folder of ours",
         )
         return
-    free = shutil.disk_usage(folder).free // 1_000_000
-    if free < settings.spool_max_mb:
+    free, most = shutil.disk_usage(folder).free // 1_000_000, 2 * settings.spool_max_mb
+    if free < most:
         yield Finding(
             WARN,
             "spool",
-            f"{folder} has {free} MB free, and may take {settings.spool_max_mb}",
+            f"{folder} has {free} MB free, and may take {most}: clicks, and as much of postbacks",
             "free some space",
         )
     else:

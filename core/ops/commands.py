@@ -108,7 +108,9 @@ def _up(command: argparse.ArgumentParser) -> None:
         metavar="PORT",
         help="port of the links (default 8080; 0 = a free one)",
     )
-    command.add_argument("--demo", action="store_true", help="fill it with example links and clicks, once")
+    command.add_argument(
+        "--demo", action="store_true", help="fill it with example links, clicks and sales, once"
+    )
     command.set_defaults(run="core.ops.up:run_up")
 
 
@@ -266,7 +268,7 @@ def _count(text: str) -> int:
 
 _OPERATIONS = {
     "up": ("start everything on this machine", _up),
-    "demo": ("make example links and clicks", _demo),
+    "demo": ("make example links, clicks and sales", _demo),
     "check": ("look at every setting, the servers and the folders", _check),
     "user": ("create a person, or reset a password", _user),
     "key": ("create, list or revoke API keys", _key),

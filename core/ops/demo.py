@@ -1,4 +1,4 @@
-"""`rastro demo`: example links and clicks, made through the store that real ones go through."""
+"""`rastro demo`: example links, clicks and sales, made through the store that real ones go through."""
 
 import argparse
 import random
@@ -17,7 +17,7 @@ from core.services.redis_client import make_redis
 
 
 def run_demo(args: argparse.Namespace) -> int:
-    """Add the asked number of links and clicks to what is there."""
+    """Add the asked number of links and clicks, and sales that fit them, to what is there."""
     with servers(args.data) as settings:
         engine = make_engine(settings.database_url)
         redis = make_redis(settings.redis_url, connect_timeout=5, timeout=10)
@@ -29,6 +29,7 @@ def run_demo(args: argparse.Namespace) -> int:
                 clicks=args.clicks,
                 days=args.days,
                 zone=settings.tz_default,
+                report_currency=settings.report_currency,
                 say=print,
             )
         finally:
@@ -45,6 +46,7 @@ def fill(
     clicks: int,
     days: int,
     zone: ZoneInfo,
+    report_currency: str,
     say: Callable[[str], None],
 ) -> None:
     """Make example data and tell how far it is: on a terminal in one line that counts, else at the end."""
@@ -62,7 +64,10 @@ def fill(
         days=days,
         now=datetime.now(UTC),
         zone=zone,
+        report_currency=report_currency,
         rng=random.Random(),  # noqa: S311 (example data)
         progress=progress,
     )
-    say(f"{chr(13) if live else ''}Made {links:,} example links and {clicks:,} clicks over {days} days.")
+    say(
+        f"{chr(13) if live else ''}Made {links:,} example links, {clicks:,} clicks and their sales over {days} days."
+    )

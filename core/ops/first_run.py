@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from zoneinfo import ZoneInfo
 
 from redis import Redis
 from sqlalchemy import Engine, func, select
@@ -50,7 +49,7 @@ def prepare(
             )
         republish_all(engine, redis)
         if with_demo:
-            _demo_once(engine, redis, sessions, zone=settings.tz_default, say=say)
+            _demo_once(engine, redis, sessions, settings=settings, say=say)
         return first
     finally:
         redis.close()
@@ -78,7 +77,7 @@ def _demo_once(
     redis: Redis,
     sessions: sessionmaker[Session],
     *,
-    zone: ZoneInfo,
+    settings: Settings,
     say: Callable[[str], None],
 ) -> None:
     with sessions() as session:
@@ -86,5 +85,14 @@ def _demo_once(
             return
     from core.ops.demo import fill  # loads a good part of the product; wanted once
 
-    say("Making example links and clicks.")
-    fill(engine, redis, links=40, clicks=20_000, days=30, zone=zone, say=say)
+    say("Making example links, clicks and sales.")
+    fill(
+        engine,
+        redis,
+        links=40,
+        clicks=20_000,
+        days=30,
+        zone=settings.tz_default,
+        report_currency=settings.report_currency,
+        say=say,
+    )

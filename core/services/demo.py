@@ -1,4 +1,4 @@
-"""Example links and clicks, believable and made from `rng` alone; stored by the code that stores real ones."""
+"""Example links, clicks and sales, believable and made from `rng` alone; stored by the code that stores real ones."""
 
 import bisect
 import itertools
@@ -26,6 +26,8 @@ from core.domain.referrers import referrer_host
 from core.domain.utm import read_utm
 from core.services import demo_world as world
 from core.services.actor import COMMAND
+from core.services.demo_sales import id_at, make_sales
+from core.services.demo_stories import Purchase
 from core.services.links import SlugTaken, create_link, pause_link
 
 BATCH = 5000
@@ -40,6 +42,8 @@ class DemoLink:
     """A link that was made, and what its visitors bring along."""
 
     id: int
+    slug: str
+    word: str
     channel: world.Channel
     query: str
     since_ms: int
@@ -66,9 +70,10 @@ def make_demo(
     now: datetime,
     rng: random.Random,
     zone: ZoneInfo,
+    report_currency: str,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[int]:
-    """Add links (published) and clicks of the last `days` days; the ids of the links.
+    """Add links (published), clicks of the last `days` days, and what some of them bought; the ids of the links.
 
     `zone` is the organisation's; `progress` is told how many of all clicks are stored. 100,000 clicks take about ten
     seconds. Raises what the services and the store raise; what is stored by then stays.
@@ -81,12 +86,30 @@ def make_demo(
     store = ClickStore(engine, zone=zone, owner=f"demo-{rng.getrandbits(32):08x}", shards=1)
     done = 0
     stream = _clicks(made, number=clicks, days=days, now=now, rng=rng)
+    dice = random.Random(rng.getrandbits(64))  # noqa: S311 (example data)
+    words = {link.id: link.word for link in made}
+    purchases: list[Purchase] = []
     while batch := list(itertools.islice(stream, BATCH)):
         _count_as_answered(redis, batch)
         store_batch(store, batch, now=now)
+        purchases += [
+            Purchase(click.id, words[click.link_id])
+            for click in batch
+            if not click.bot_reason and click.outcome == REDIRECT and dice.random() < world.BUYERS
+        ]
         done += len(batch)
         progress(done, clicks)
     store.lease.release()
+    make_sales(
+        engine,
+        redis,
+        purchases,
+        since=now - timedelta(days=days),
+        now=now,
+        rng=dice,
+        report_currency=report_currency,
+        coupon_link=next((link.slug for link in made if link.word == world.COUPON_OFFER), ""),
+    )
     return [link.id for link in made]
 
 
@@ -112,7 +135,15 @@ def _make_links(
             "utm_campaign": offer.campaign.lower().replace(" ", "-"),
         }
         made.append(
-            DemoLink(link.id, channel, urlencode(utm), _ms(since), None if paused is None else _ms(paused))
+            DemoLink(
+                id=link.id,
+                slug=link.slug,
+                word=offer.word,
+                channel=channel,
+                query=urlencode(utm),
+                since_ms=_ms(since),
+                paused_ms=None if paused is None else _ms(paused),
+            )
         )
     return made
 
@@ -138,6 +169,7 @@ def _make_link(
             title=f"{offer.title} – {channel.name}{f' {serial + 1}' if serial else ''}",
             campaign_id=campaigns[offer.campaign],
             tags=(channel.tag,),
+            click_id_param=world.CLICK_ID_PARAM,
             actor=COMMAND,
             now=now,
             redis=redis,
@@ -237,7 +269,7 @@ def _click(link: DemoLink, visitor: _Visitor, *, ms: int, person: int, rng: rand
     utm = read_utm(query)
     referrer = "" if reason else _referrer(link.channel, rng)
     return PreparedClick(
-        id=_id(ms, rng),
+        id=id_at(ms, rng),
         link_id=link.id,
         outcome=PAUSED if link.paused_ms is not None and ms >= link.paused_ms else REDIRECT,
         bot_reason=reason,
@@ -273,11 +305,6 @@ def _count_as_answered(redis: Redis, clicks: Sequence[PreparedClick]) -> None:
         pipeline.hincrby(keys.ACCEPTED, hour, number)
         pipeline.hincrby(keys.ANSWERED, keys.answered_field(hour, "demo"), number)
     pipeline.execute()
-
-
-def _id(ms: int, rng: random.Random) -> bytes:
-    number = ms << 80 | 7 << 76 | rng.getrandbits(12) << 64 | 2 << 62 | rng.getrandbits(62)
-    return number.to_bytes(16, "big")
 
 
 def _ms(instant: datetime) -> int:

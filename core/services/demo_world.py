@@ -1,9 +1,16 @@
-"""The world of the example data: offers, channels and visitors of a Brazilian retailer, in words and weights."""
+"""The world of the example data: offers, channels, visitors and sales of a Brazilian retailer, in words and weights."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from core.domain import sources
+from core.domain.conversions import APPROVED, PENDING, REFUNDED, REJECTED
+from core.domain.reading import IGNORE
 
 SHOP = "https://www.example.com"
+CLICK_ID_PARAM = "subid"
+"""The parameter in which the shop and the network give the click id back."""
 
 
 class Offer(NamedTuple):
@@ -234,3 +241,126 @@ LANGUAGES = {
     "ES": "es-ES",
 }
 """Language of a country's visitors."""
+
+PRICES = {
+    "tv": 2499.0,
+    "note": 4890.0,
+    "gelad": 3199.0,
+    "cel": 1199.0,
+    "fry": 349.9,
+    "esq": 459.0,
+    "fone": 219.9,
+    "natal": 189.0,
+    "brinq": 129.9,
+    "perf": 329.0,
+    "cupom": 159.0,
+    "frete": 139.0,
+    "app": 99.9,
+    "clube": 29.9,
+    "lojas": 249.0,
+    "casa": 419.0,
+    "ar": 1899.0,
+    "praia": 119.9,
+    "pisc": 899.0,
+    "aulas": 169.9,
+}
+"""What an order that came by an offer is about, in BRL, by the offer's word."""
+
+BUYERS = 0.03
+"""How many of the clicks by people lead to a sale."""
+
+IN_USD = {"USD": Decimal("1"), "BRL": Decimal("0.1852"), "EUR": Decimal("1.0850"), "GBP": Decimal("1.2700")}
+"""What a unit of each currency is worth in US dollars."""
+
+SHOP_SOURCE, NETWORK_SOURCE, PAYMENTS_SOURCE = "Loja online", "RedeAfil", "Pagamentos"
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """Who tells of sales. `settings` stand on top of those of its preset; `share` is how many of all sales it tells of;
+    it calls from `address`, as `agent`."""
+
+    name: str
+    preset: str
+    settings: dict[str, Any]
+    share: float
+    address: str
+    agent: str
+
+
+REPORTERS = (
+    Reporter(
+        SHOP_SOURCE,
+        "plain",
+        {
+            "fields": {
+                "click_id": (CLICK_ID_PARAM, "click_id"),
+                "transaction_id": ("pedido",),
+                "amount": ("valor",),
+                "currency": ("moeda",),
+                "status": ("status",),
+                "customer_id": ("cliente",),
+                "coupon": ("cupom",),
+            },
+            "currency": "BRL",
+            "payout_kind": sources.PERCENT,
+            "payout": "6",
+            "attribution": (sources.CLICK, sources.COUPON),
+        },
+        0.6,
+        "192.0.2.40",
+        "LojaOnline/4.2",
+    ),
+    Reporter(
+        NETWORK_SOURCE,
+        "keitaro",
+        {"currency": "USD", "window_days": 7, "networks": ("203.0.113.0/24",)},
+        0.25,
+        "203.0.113.20",
+        "RedeAfil-Postback/2.1",
+    ),
+    Reporter(
+        PAYMENTS_SOURCE,
+        "plain",
+        {
+            "fields": {
+                "click_id": ("data.metadata.clickid",),
+                "transaction_id": ("data.order.id",),
+                "amount": ("data.amount.value",),
+                "currency": ("data.amount.currency",),
+                "status": ("event",),
+                "customer_id": ("data.customer.id",),
+            },
+            "statuses": {
+                "payment.pending": PENDING,
+                "payment.paid": APPROVED,
+                "payment.failed": REJECTED,
+                "payment.refunded": REFUNDED,
+                "payment.viewed": IGNORE,
+            },
+            "default_status": "",
+            "amounts": sources.MINOR,
+            "currency": "BRL",
+            "reply": '{"received":true}',
+        },
+        0.15,
+        "198.51.100.77",
+        "Pagamentos-Webhook/1",
+    ),
+)
+
+COUPON, COUPON_OFFER = "primeira10", "cupom"
+"""A coupon, and the offer to whose link it belongs."""
+
+BY_COUPON = 0.04
+"""How many buyers of the shop come without their click and use the coupon."""
+
+WITHOUT_CLICK = 0.02
+"""Of how many sales the sources name no click that there is."""
+
+REFUSED = 0.02
+THINKS_IT_OVER, TOO_LATE = 0.15, 0.02
+"""How many buyers come back on another day; of how many the network tells when it is too late."""
+
+STRANGER, NOBODYS_TOKEN = "198.51.100.9", "pb_xk…q7ma"
+"""From where, and with what, those came that were turned away at the door."""

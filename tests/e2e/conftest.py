@@ -41,9 +41,9 @@ Visit = Callable[..., BrowserContext]
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[Up]:
-    """A running Rastro of this test process alone."""
+    """A running Rastro of this test process alone, which may tell others on this machine of conversions."""
     place = make_place()
-    up = Up(place / "var", API_RATE="0")
+    up = Up(place / "var", API_RATE="0", REPORT_CURRENCY="BRL", SENDING_NETWORKS="127.0.0.0/8")
     try:
         yield up.start()
     finally:

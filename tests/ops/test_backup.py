@@ -16,11 +16,13 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.config import Settings
-from core.contracts import keys
+from core.contracts import keys, source_snapshot
 from core.db.engine import make_engine
 from core.db.models import User
 from core.ops import backup
 from core.ops.connect import servers
+from core.services.actor import COMMAND
+from core.services.conversion_sources import make_source
 from tests.ops.conftest import ROOT, Up
 
 
@@ -28,9 +30,10 @@ from tests.ops.conftest import ROOT, Up
 def file(
     sessions: sessionmaker[Session], valkey: "redis.Redis[Any]", settings: Settings, tmp_path: Path
 ) -> Path:
-    """A backup of an installation with a person, a queued click, a later message, a dead letter and a spool file."""
+    """A backup with a person, a source, a queued click, a later message, a dead letter and spool files."""
     with sessions() as session:
         session.add(user("ana@example.com"))
+        make_source(session, name="Loja", preset="plain", actor=COMMAND, now=datetime.now(UTC))
         session.commit()
     for number in range(2500):  # more than one page
         valkey.xadd(keys.stream("track"), {keys.EVENT_FIELD: b"\x00\xff click %d" % number})
@@ -86,6 +89,9 @@ def test_it_brings_back_everything(file: Path, place: Path) -> None:
         assert client.hgetall(keys.ANSWERED) == {b"2026112314:7-one": b"2500"}
         assert client.hgetall(keys.RECEIVED) == {b"2026112314": b"40"}
         assert client.exists(keys.SNAPSHOTS_READY)
+        stands: Any = client.get(keys.SOURCES)
+        (known,) = source_snapshot.decode(stands).sources
+        assert len(known.tokens) == 1
         assert settings.secret_key == "a-secret-that-only-the-tests-know-and-use"
         assert [path.read_bytes() for path in settings.spool_dir.glob("*.*")] == [b"\x01 spooled"]
         assert [path.read_bytes() for path in settings.postback_spool_dir.iterdir()] == [b"\x02 spooled"]

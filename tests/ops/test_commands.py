@@ -4,15 +4,21 @@ import os
 import re
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import redis
+from sqlalchemy import select
 from sqlalchemy.orm import Session, sessionmaker
 
 from core.contracts import keys
+from core.db.conversions import Conversion, ConversionSource, ExchangeRate
+from core.domain.sources import SourceSettings, stored
 from core.ops import check
 from core.ops.external import PostgresFacts, RedisFacts, postgres_fault, redis_fault
 from core.services import accounts, conversion_sources
@@ -79,8 +85,6 @@ def test_it_prints_the_postback_url_of_a_new_source_alone(
 
 
 def test_it_prints_the_key_alone(run: Run, sessions: sessionmaker[Session]) -> None:
-    from datetime import UTC, datetime
-
     done = run("key", "create", "--name", "Shop", "--role", "support")
     assert (done.returncode, done.stderr) == (0, "")
     with sessions() as session:
@@ -90,8 +94,6 @@ def test_it_prints_the_key_alone(run: Run, sessions: sessionmaker[Session]) -> N
 
 
 def test_it_revokes_a_key_that_it_lists(run: Run, sessions: sessionmaker[Session]) -> None:
-    from datetime import UTC, datetime
-
     old, new = (
         run("key", "create", "--name", name, "--role", "viewer").stdout.strip() for name in ("Old", "New")
     )
@@ -223,6 +225,37 @@ def test_it_finds(
     found = findings(environment, **environ)[what]
     assert found.state == state
     assert said in found.found
+
+
+def test_it_finds_currencies_that_no_report_can_count(
+    environment: dict[str, str], db: Session, valkey: "redis.Redis[Any]"
+) -> None:
+    assert "exchange rates" not in findings(environment)
+    for name, currency in (("Loja", "BRL"), ("Rede", "BRL"), ("Awin", "EUR"), ("Here", "USD"), ("Any", "")):
+        settings = stored(SourceSettings(currency=currency))
+        db.add(ConversionSource(name=name, preset="plain", settings=settings))
+    db.add(ExchangeRate(currency="EUR", day=date(2026, 1, 1), rate=Decimal("1.08")))
+    db.commit()
+    found = findings(environment)["exchange rates"]
+    assert (found.state, found.found) == ("warn", "no rate of BRL; sent by Loja, Rede")
+    db.add(ExchangeRate(currency="BRL", day=date(2026, 1, 1), rate=Decimal("0.18")))
+    db.commit()
+    found = findings(environment)["exchange rates"]
+    assert (found.state, found.found) == ("ok", "known for BRL, EUR")
+    source = db.scalars(select(ConversionSource)).first()
+    db.add(
+        Conversion(
+            source_id=source.id if source else 0,
+            ref_click=uuid.UUID(int=0),
+            transaction_id="A-1",
+            status="approved",
+            currency="CLP",
+            at=datetime(2026, 11, 1, tzinfo=UTC),
+        )
+    )
+    db.commit()
+    found = findings(environment)["exchange rates"]
+    assert (found.state, found.found) == ("warn", "no rate of CLP; conversions that are in no report: 1")
 
 
 def test_it_names_every_bad_setting_and_not_only_the_first(environment: dict[str, str]) -> None:
