@@ -117,8 +117,11 @@ def test_it_shows_what_was_sent_on_for_it(
     db.add(stock)
     db.flush()
     made = db.scalars(select(Conversion.id)).one()
-    for state, answer in (("done", 200), ("failed", 503), ("waiting", None)):
-        db.add(WebhookDelivery(webhook_id=stock.id, conversion_id=made, state=state, response_status=answer))
+    told = (("pending", "done", 200), ("approved", "failed", 503), ("refunded", "waiting", None))
+    for status, state, answer in told:
+        row = WebhookDelivery(webhook_id=stock.id, conversion_id=made, status=status)
+        row.state, row.response_status = state, answer
+        db.add(row)
     db.commit()
     page = re.sub(r"<[^>]+>", "", sit_down().get(f"/postbacks/{id}").text)
     sent = re.findall(r"Sent on to\s+Stock system: ([^.]+)\.", page)

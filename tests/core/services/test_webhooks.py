@@ -168,13 +168,13 @@ def test_switching_on_forgets_the_failures_and_ends_the_alert(
     )
     db.commit()
     books: Any = type("NoBooks", (), {"unbalanced": ()})()
-    found = alerts.look_around(db, valkey, books=books, now=now)
+    found = alerts.look_around(db, valkey, books=books, postbacks=books, now=now)
     assert found == {
         ("sending", str(webhook)): "“Ads” is sent no conversions any more: 20 attempts in a row failed"
     }
     row = webhooks.switch(db, webhook_id=webhook, on=True, actor=actor, now=now)
     assert (row.is_active, row.failures, row.paused_until, row.disabled_at) == (True, 0, None, None)
-    assert alerts.look_around(db, valkey, books=books, now=now) == {}
+    assert alerts.look_around(db, valkey, books=books, postbacks=books, now=now) == {}
 
 
 def test_deleting_takes_the_log_along(db: Session, actor: Actor, now: datetime) -> None:
