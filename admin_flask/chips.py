@@ -22,7 +22,8 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class Menu:
-    """A filter that could be on."""
+    """A filter that could be on. `asks` names the small form that it has beside its choices, where it has one."""
 
     label: str
     options: list[Option]
+    asks: str = ""

@@ -1,4 +1,5 @@
-"""What pages call things: reasons why a click was kept and not counted, devices, how a conversion stands, verdicts."""
+"""What pages call things: reasons why a click was kept and not counted, devices, how a conversion stands, verdicts,
+fields of a postback."""
 
 from flask_babel import gettext, ngettext
 
@@ -96,3 +97,37 @@ def postback_verdict(verdict: str) -> str:
         "ignored": gettext("Ignored"),
         "test": gettext("Test"),
     }.get(verdict, verdict)
+
+
+def field_word(field: str) -> str:
+    """What a parameter is read as."""
+    return {
+        "click_id": gettext("Click id"),
+        "transaction_id": gettext("Order"),
+        "amount": gettext("Amount"),
+        "currency": gettext("Currency"),
+        "status": gettext("Status"),
+        "event": gettext("Event"),
+        "payout": gettext("Payout"),
+        "cost": gettext("Cost"),
+        "customer_id": gettext("Customer"),
+        "coupon": gettext("Coupon"),
+        "time": gettext("Time"),
+    }.get(field, field)
+
+
+def note_word(note: str) -> str:
+    """What is said beside a parameter."""
+    return {
+        "default": gettext("default of the source"),
+        "repeated": gettext("came twice, the first counts"),
+        "cut": gettext("too long, cut"),
+        "control_characters": gettext("unseen characters replaced"),
+        "broken_encoding": gettext("broken characters replaced"),
+        "literal_macro": gettext("a macro that was not filled in"),
+        "prefix": gettext("without what stands before it"),
+        "ambiguous": gettext("could be read otherwise"),
+        "rounded": gettext("rounded"),
+        "refund": gettext("negative, as of a refund"),
+        "bad_time": gettext("no time that can be: when it came counts"),
+    }.get(note, note)

@@ -10,6 +10,7 @@ from flask import request, url_for
 from flask_babel import gettext
 
 from admin_flask.access import zone
+from admin_flask.chips import Chip, Menu, Option
 from admin_flask.filters import money, number
 from admin_flask.held import db, moment
 from admin_flask.nav import page_url
@@ -54,32 +55,6 @@ class Tab:
     count: str
     is_here: bool
     acts: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Chip:
-    """A filter that is on."""
-
-    label: str
-    value: str
-    without: str
-
-
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One choice of a filter."""
-
-    label: str
-    href: str
-
-
-@dataclass(frozen=True, slots=True)
-class Menu:
-    """A filter that could be on. `asks` names the small form that it has beside its choices: "dates", "amounts"."""
-
-    label: str
-    options: list[Option]
-    asks: str = ""
 
 
 @dataclass(frozen=True, slots=True)

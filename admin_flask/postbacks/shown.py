@@ -25,13 +25,12 @@ from admin_flask.postbacks.words import (
     after_words,
     clock_words,
     exact_clock,
-    field_word,
-    note_word,
     problem_words,
     status_word,
     verdict_title,
     why_words,
 )
+from admin_flask.words import field_word, note_word
 from core.contracts.postback_event import API, KINDS, PIXEL, POSTBACK, SCRIPT, UPLOAD
 from core.db.conversions import Conversion, Postback
 from core.domain.conversions import CONVERSION, IGNORED, LATE, NEW, NO_CLICK, REPEATED, TEST, UPDATED, WAITING

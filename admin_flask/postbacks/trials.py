@@ -12,7 +12,8 @@ from flask_babel import gettext, ngettext
 from sqlalchemy.orm import Session
 
 from admin_flask.filters import money, number
-from admin_flask.postbacks.words import MARKS, clock_words, field_word, status_word, verdict_word, why_words
+from admin_flask.postbacks.words import MARKS, clock_words, status_word, verdict_word, why_words
+from admin_flask.words import field_word
 from core.db.conversion_store import Judgement
 from core.db.conversions import ConversionSource
 from core.db.postback_store import PostbackRow

@@ -296,40 +296,6 @@ def advice(why: Mapping[str, Any]) -> str:
     }.get(str(why.get("code") or ""), "")
 
 
-def field_word(field: str) -> str:
-    """What a parameter is read as."""
-    return {
-        "click_id": gettext("Click id"),
-        "transaction_id": gettext("Order"),
-        "amount": gettext("Amount"),
-        "currency": gettext("Currency"),
-        "status": gettext("Status"),
-        "event": gettext("Event"),
-        "payout": gettext("Payout"),
-        "cost": gettext("Cost"),
-        "customer_id": gettext("Customer"),
-        "coupon": gettext("Coupon"),
-        "time": gettext("Time"),
-    }.get(field, field)
-
-
-def note_word(note: str) -> str:
-    """What is said beside a parameter."""
-    return {
-        "default": gettext("default of the source"),
-        "repeated": gettext("came twice, the first counts"),
-        "cut": gettext("too long, cut"),
-        "control_characters": gettext("unseen characters replaced"),
-        "broken_encoding": gettext("broken characters replaced"),
-        "literal_macro": gettext("a macro that was not filled in"),
-        "prefix": gettext("without what stands before it"),
-        "ambiguous": gettext("could be read otherwise"),
-        "rounded": gettext("rounded"),
-        "refund": gettext("negative, as of a refund"),
-        "bad_time": gettext("no time that can be: when it came counts"),
-    }.get(note, note)
-
-
 def status_word(status: str) -> str:
     """How a conversion stands."""
     return {

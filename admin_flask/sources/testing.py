@@ -14,6 +14,7 @@ from admin_flask.sources import words
 from admin_flask.sources.blueprint import blueprint
 from admin_flask.sources.shown import found
 from admin_flask.sources.snippets import curl_of, example_of
+from admin_flask.words import field_word, note_word
 from core.contracts.postback_event import KINDS
 from core.db.conversions import ConversionSource, Postback, SourceTest
 from core.domain.presets import preset_of
@@ -88,7 +89,9 @@ def _page(source_id: int, *, only_news: bool = False) -> Response:
         poll=url_for("sources.live_test", source_id=source_id, click=running.click_id, seen=seen)
         if running and asks
         else "",
-        **{name: getattr(words, name) for name in ("field_words", "note_words", "result_words")},
+        field_word=field_word,
+        note_word=note_word,
+        result_words=words.result_words,
     )
 
 

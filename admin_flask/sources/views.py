@@ -27,6 +27,7 @@ from admin_flask.sources.forms import (
 )
 from admin_flask.sources.shown import found, token_page
 from admin_flask.toasts import say
+from admin_flask.words import field_word
 from core.db.conversions import ConversionSource
 from core.db.models import AuditLog, Campaign
 from core.domain.periods import midnight
@@ -144,7 +145,7 @@ def _page(
         settings=settings,
         preset=preset_of(source.preset),
         form=form,
-        fields=[(form[f"field_{name}"], words.field_words(name)) for name in FIELDS],
+        fields=[(form[f"field_{name}"], field_word(name)) for name in FIELDS],
         meanings=[(form[f"says_{name}"], words.status_words(name)) for name in MEANINGS],
         tokens=tokens,
         rotate=RotateForm(formdata=None, data={"seen": str(source.tokens[0].id) if source.tokens else ""}),

@@ -20,23 +20,6 @@ NEEDS_SOMEONE = ("no_click", "refused", "unreadable")
 """Verdicts that a person should look into."""
 
 
-def field_words(field: str) -> str:
-    """A field of a reading, as people call it."""
-    return {
-        "click_id": gettext("Click id"),
-        "transaction_id": gettext("Transaction"),
-        "amount": gettext("Amount"),
-        "currency": gettext("Currency"),
-        "status": gettext("Status"),
-        "event": gettext("Event"),
-        "payout": gettext("Payout"),
-        "cost": gettext("Cost"),
-        "customer_id": gettext("Customer"),
-        "coupon": gettext("Coupon"),
-        "time": gettext("Time"),
-    }.get(field, field)
-
-
 def status_words(status: str) -> str:
     """A status, or what a source's word may mean beside one."""
     return {
@@ -134,23 +117,6 @@ def problem_words(code: str, value: str = "") -> str:
         "unknown_body": gettext("The body has a form that is not read (%(value)s).", value=value),
         "too_many_parameters": gettext("Only the first %(value)s parameters are read.", value=value),
     }.get(code, code)
-
-
-def note_words(note: str) -> str:
-    """What is said beside a value that was read."""
-    return {
-        "default": gettext("not sent: as set here"),
-        "repeated": gettext("sent twice, the first counts"),
-        "cut": gettext("too long, cut"),
-        "control_characters": gettext("with characters that can not be seen"),
-        "broken_encoding": gettext("with bytes that are no text"),
-        "literal_macro": gettext("not filled in"),
-        "prefix": gettext("what stood before it was left out"),
-        "ambiguous": gettext("could be read otherwise"),
-        "rounded": gettext("rounded"),
-        "refund": gettext("paid back"),
-        "bad_time": gettext("no time that can be: that of receipt counts"),
-    }.get(note, note)
 
 
 def result_words(line: Line) -> str:

@@ -6,13 +6,12 @@ from flask import Flask
 from admin_flask.postbacks.words import (
     MARKS,
     TONES,
-    field_word,
-    note_word,
     problem_words,
     verdict_title,
     verdict_word,
     why_words,
 )
+from admin_flask.words import field_word, note_word
 from core.domain import click_ref
 from core.domain.conversions import REASONS, VERDICTS
 from core.domain.parameters import TOO_MANY, UNKNOWN_BODY
