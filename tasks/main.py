@@ -34,6 +34,9 @@ from tasks.streams import make_client
 
 log = logger(__name__)
 
+_LOOKS = 4
+"""Batches of waiting postbacks that are judged again before the schedule and the outbox have their turn."""
+
 NICENESS = 5
 """Where programs share a machine, visitors come first: a tracker and Redis get three times as much of a processor that
 is short as a worker does, whose clicks wait in safety."""
@@ -100,10 +103,12 @@ def _clockwork(huey: TaskHuey) -> list[Chore]:
         """Postbacks that wait for their clicks."""
         report_currency = huey.context.settings.report_currency
         now = datetime.now(UTC)
-        while (
-            postbacks.look_again(engine, report_currency=report_currency, now=now) == postbacks.LARGEST_BATCH
-        ):
-            pass
+        for _ in range(_LOOKS):
+            if (
+                postbacks.look_again(engine, report_currency=report_currency, now=now)
+                < postbacks.LARGEST_BATCH
+            ):
+                break
 
     def sample() -> None:
         take_sample(huey.context.redis, now=datetime.now(UTC))

@@ -142,4 +142,6 @@ def _decimal_mark(number: str, decimals: int) -> tuple[str, str]:
     whole, _, fraction = number.partition(mark)
     if len(fraction) != 3 or not 1 <= len(whole) <= 3 or whole.startswith("0"):
         return mark, ""
+    if decimals == 0:  # nobody writes thousandths of what has no cents
+        return "", AMBIGUOUS
     return ("" if mark == "," and decimals != 3 else mark), AMBIGUOUS
