@@ -36,12 +36,16 @@ UNAVAILABLE = "unavailable"
 UNKNOWN_A_SECOND = 20
 """Postbacks with an unknown token that a process keeps in one second; further ones are only counted."""
 
-MOST_OF_UNKNOWN = 4096
-"""Bytes of query and body together that are kept of such a one: strangers must not fill the inbox."""
+UNKNOWN_A_DAY = 500
+"""The same for a day: strangers must not fill the inbox, nor the disk."""
+
+MOST_OF_UNKNOWN = 512
+"""Bytes of query and body together that are kept of such a one."""
 
 MOST_HELD = 64 << 20
 """Bytes of postbacks that wait to be kept, at most."""
 
+_DAY_S = 24 * 3600
 _HEADER = 2048
 _HINT = 16
 
@@ -84,6 +88,7 @@ class Receiver:
         self._held = 0
         self._tasks: set[asyncio.Task[Answer]] = set()
         self._second, self._unknown = 0, 0
+        self._day, self._unknown_of_day = 0, 0
         self._taken = {kind: POSTBACKS_TAKEN.labels(kind) for kind in postback_event.KINDS[:3]}
         self._refused = {
             reason: POSTBACKS_REFUSED.labels(reason) for reason in (*postback_event.REFUSALS, UNAVAILABLE)
@@ -208,8 +213,14 @@ class Receiver:
         second = int(self._clock())
         if second != self._second:
             self._second, self._unknown = second, 0
+        day = second // _DAY_S
+        if day != self._day:
+            self._day, self._unknown_of_day = day, 0
         self._unknown += 1
-        return self._unknown <= UNKNOWN_A_SECOND
+        if self._unknown > UNKNOWN_A_SECOND or self._unknown_of_day >= UNKNOWN_A_DAY:
+            return False
+        self._unknown_of_day += 1
+        return True
 
 
 def _ignored(hit: Hit) -> str:

@@ -48,6 +48,10 @@ class UsedSignatures:
             self._breaker.failed(error)
             return True
         self._breaker.worked()
+        if (
+            reply is None
+        ):  # whoever has it may yet let go of it: Redis is asked again, once that must have happened
+            self._until[name] = now + min(CLAIM_S, lasts_s)
         return reply is not None
 
     def settle(self, name: str, *, lasts_s: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from core.contracts.click_event import unix_ms
-from core.contracts.postback_event import PostbackEvent
+from core.contracts.postback_event import API, UPLOAD, PostbackEvent
 from core.domain import amounts, click_ref
 from core.domain.amounts import BadAmount, in_digits, parse_amount
 from core.domain.conversions import APPROVED, REFUNDED, STATUSES
@@ -120,7 +120,15 @@ class Reading(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 def read(event: PostbackEvent, settings: SourceSettings, *, now: datetime) -> Reading:
-    """Read a postback by its source's settings. Never raises, whatever came. `now` bounds the times that can be."""
+    """Read a postback by its source's settings. Never raises, whatever came. `now` bounds the times that can be.
+
+    Of what its source signs only the signed part is read, the body of a POST, else the query: who has seen one signed
+    request could else send it again with values of his own beside it."""
+    if settings.signature.header and event.kind not in (UPLOAD, API):
+        is_post = event.method == "POST"
+        event = msgspec.structs.replace(
+            event, query="" if is_post else event.query, body=event.body if is_post else b""
+        )
     parameters, found = parameters_of(event)
     problems = [Problem(code, value=_shown(value)) for code, value in found]
     settings = as_sent_by_us(settings, event.kind)

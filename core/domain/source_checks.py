@@ -233,6 +233,11 @@ def _signature(signature: SignatureSettings) -> SignatureSettings:
         _refuse(
             "signature.time_header", "Name the header that the time stamp comes in: the signature covers it."
         )
+    if time_header and signature.covers != "time.body":
+        _refuse(
+            "signature.time_header",
+            "A time stamp that is not signed protects nothing: sign it, or leave it out.",
+        )
     if not 10 <= signature.tolerance_s <= 86_400:
         _refuse("signature.tolerance_s", "From 10 seconds to 86,400, a day.")
     return msgspec.structs.replace(signature, header=header, time_header=time_header)

@@ -283,6 +283,20 @@ async def test_it_keeps_only_so_many_unknown_tokens_a_second(
     assert _count(POSTBACKS_REFUSED, "token")["token"] - before == 31
 
 
+async def test_it_keeps_only_so_many_unknown_tokens_a_day(
+    client: Client, app: Quart, publisher: Publisher, allow: Allow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow(source())
+    seconds = iter(range(1000))
+    monkeypatch.setattr(receiving, "UNKNOWN_A_DAY", 5)
+    monkeypatch.setattr(service_of(app).receiver, "_clock", lambda: next(seconds))
+    for _ in range(9):
+        assert (await client.get("/postback/nobody")).status_code == 401
+    monkeypatch.setattr(service_of(app).receiver, "_clock", lambda: 90_000.0)
+    assert (await client.get("/postback/nobody?next")).status_code == 401
+    assert len(await publisher.posted(6)) == 6
+
+
 async def test_it_keeps_little_of_what_strangers_send(
     client: Client, publisher: Publisher, allow: Allow
 ) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from core.contracts.postback_event import PostbackEvent
 from core.domain.reading import Line, Problem, Reading, from_stored, read, terms_of, to_stored
-from core.domain.sources import SourceSettings
+from core.domain.sources import SignatureSettings, SourceSettings
 
 NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
 POSTBACK_ID = int(NOW.timestamp() * 1000).to_bytes(6, "big") + b"\x70\x01\x80" + bytes(7)
@@ -50,6 +50,26 @@ def reading(
 
 def codes(found: Reading) -> list[tuple[str, str]]:
     return [(problem.code, problem.field) for problem in found.problems]
+
+
+@pytest.mark.parametrize("kind", ["postback", "pixel", "script"])
+def test_it_reads_only_what_is_signed(kind: str) -> None:
+    """Else whoever has seen one signed request could send it again with values of his own."""
+    signed = msgspec.structs.replace(SETTINGS, signature=SignatureSettings(header="x-signature"))
+    body = b'{"order": {"id": "A-1", "total": "398.00"}}'
+    forged = "tid=NEW&payout=99999"
+    found = reading(
+        forged, settings=signed, kind=kind, method="POST", body=body, content_type="application/json"
+    )
+    assert (found.transaction_id, found.amount) == ("A-1", Decimal("398.00"))
+    found = reading("tid=A-1&payout=398", settings=signed, kind=kind, body=b"tid=&payout=99999&subid=x")
+    assert (found.transaction_id, found.amount, found.click_id) == ("A-1", Decimal(398), "")
+    assert reading(forged, kind=kind, method="POST", body=body).amount == Decimal(99999)
+
+
+def test_it_reads_all_of_an_upload_whose_source_signs() -> None:
+    signed = msgspec.structs.replace(SETTINGS, signature=SignatureSettings(header="x-signature"))
+    assert reading("tid=A-1", settings=signed, kind="upload", method="POST").transaction_id == "A-1"
 
 
 def test_it_reads_a_postback() -> None:

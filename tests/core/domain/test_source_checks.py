@@ -93,6 +93,11 @@ def test_it_brings_everything_into_one_spelling() -> None:
             "Name the header",
             {"signature": SignatureSettings(header="X", covers="time.body")},
         ),
+        (
+            "signature.time_header",
+            "protects nothing",
+            {"signature": SignatureSettings(header="X", time_header="X-Time")},
+        ),
         ("signature.tolerance_s", "From 10", {"signature": SignatureSettings(header="X", tolerance_s=5)}),
         ("signature.prefix", "At most 40", {"signature": SignatureSettings(header="X", prefix="p" * 41)}),
         ("reply", "on one line", {"reply": "a\nb"}),
