@@ -5,7 +5,7 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 import msgspec
@@ -214,7 +214,8 @@ def _causes(connection: Connection, ids: Sequence[int]) -> tuple[dict[int, Cause
 
 
 def _price(connection: Connection, rows: Sequence[ConversionRow], report_currency: str) -> None:
-    """Count amounts in the reporting currency, at the rate of the conversion's day (UTC)."""
+    """Count amounts in the reporting currency, at the rate of the conversion's day (UTC); rounded as `fill_rates.sql`
+    does."""
     days = [(row.currency, row.at.astimezone(UTC).date()) for row in rows]
     rates = rates_of(connection, days, report_currency=report_currency)
     for row, day in zip(rows, days, strict=True):
@@ -223,7 +224,7 @@ def _price(connection: Connection, rows: Sequence[ConversionRow], report_currenc
             rate = None
         row.rate = rate
         row.report_revenue, row.report_payout, row.report_cost = (
-            None if rate is None else (amount * rate).quantize(_KEPT)
+            None if rate is None else (amount * rate).quantize(_KEPT, ROUND_HALF_UP)
             for amount in (row.revenue, row.payout, row.cost)
         )
 

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from core.contracts.postback_event import PostbackEvent
 from core.db.conversion_store import load_sources, preview
 from core.db.postback_store import rows_of
+from core.db.rates import fill_rates
 from core.domain.conversions import REASONS, VERDICTS
 from tests.core.db.postbacks import (
     CLICK,
@@ -103,6 +104,22 @@ def test_it_takes_the_same_transaction_with_another_amount_as_its_source_wants(
     assert [row["revenue"] for row in found] == revenues
     assert [row["repeat"] for row in found] == list(range(len(revenues)))
     assert [row["is_rebill"] for row in found[1:]] == [duplicates == "rebill"] * (len(revenues) - 1)
+
+
+@pytest.mark.parametrize("duplicates", ["rebill", "repeat"])
+def test_it_counts_what_a_customer_pays_after_a_refund(engine: Engine, duplicates: str) -> None:
+    source = make_source(engine, duplicates=duplicates)
+    store_click(engine)
+    events = [
+        postback(source, at=NOW + timedelta(seconds=n), subid=CLICK, tid="S", payout="10", status=status)
+        for n, status in enumerate(("sale", "sale", "refund", "sale", "sale"))
+    ]
+    later = NOW + timedelta(minutes=1)
+    take(engine, *events, now=later)
+    expected = [(0, "approved"), (1, "refunded"), (2, "approved"), (3, "approved")]
+    assert [(row["repeat"], row["status"]) for row in conversions(engine)] == expected
+    assert [one.changed for one in again(engine, *events, now=later)] == [False] * 5
+    assert [(row["repeat"], row["status"]) for row in conversions(engine)] == expected
 
 
 def test_it_moves_a_status_where_it_may_and_says_where_it_may_not(engine: Engine) -> None:
@@ -418,6 +435,22 @@ def test_it_counts_at_the_rate_of_the_day_and_without_one_not_at_all(engine: Eng
         for row in conversions(engine)
     ]
     assert found == [("BRL", Decimal("0.2"), 20, 2), ("EUR", None, None, None), ("USD", 1, 100, 0)]
+
+
+def test_it_rounds_as_when_rates_are_filled_in_later(engine: Engine) -> None:
+    source = make_source(engine, currency="EUR")
+    store_click(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            text("insert into exchange_rates (currency, day, rate) values ('EUR', :day, 0.5)"),
+            {"day": NOW.date()},
+        )
+    take(engine, postback(source, subid=CLICK, payout="0.000001"))
+    (judged,) = (row["report_revenue"] for row in conversions(engine))
+    with engine.begin() as connection:
+        connection.execute(text("update conversions set rate = null"))
+        fill_rates(connection, "EUR", NOW.date(), report_currency=REPORT)
+    assert [row["report_revenue"] for row in conversions(engine)] == [judged] == [Decimal("0.000001")]
 
 
 def test_it_says_what_it_would_do_and_does_nothing(engine: Engine) -> None:
