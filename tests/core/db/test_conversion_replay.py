@@ -2,6 +2,7 @@
 
 import json
 import random
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.core.db.postbacks import (
     take,
     verdicts,
 )
-from tests.core.db.samples import NOW, rows
+from tests.core.db.samples import NOW, click_id, rows
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -213,8 +214,145 @@ def test_it_takes_back_what_it_would_not_make_now(engine: Engine) -> None:
     assert [one.changed for one in again(engine, event, now=LATER)] == [False]
     change(engine, source)
     (told,) = again(engine, event, now=LATER)
-    assert (told.verdict, told.changed) == ("update", True)
+    assert (told.verdict, told.why["code"], told.changed) == ("conversion", "corrected", True)
     assert [(row["status"], row["revenue"]) for row in conversions(engine)] == [("approved", 5)]
+
+
+@pytest.mark.parametrize(("word", "status"), [("lead", "pending"), ("sale", "approved")])
+def test_it_restores_what_it_had_taken_back_whatever_its_status_was(
+    engine: Engine, word: str, status: str
+) -> None:
+    source = make_source(engine)
+    store_click(engine)
+    event = postback(source, subid=CLICK, tid="A", payout="5", status=word)
+    take(engine, event)
+    change(engine, source, fields={**FIELDS, "amount": ("subid",)})
+    assert verdicts(again(engine, event, now=LATER)) == [("unreadable", "bad_amount")]
+    assert [row["status"] for row in conversions(engine)] == ["rejected"]
+    change(engine, source)
+    assert verdicts(again(engine, event, now=LATER)) == [("conversion", "corrected")]
+    assert [row["status"] for row in conversions(engine)] == [status]
+    assert [one.changed for one in again(engine, event, now=LATER)] == [False]
+
+
+@pytest.mark.parametrize("word", ["lead", "sale"])
+@pytest.mark.parametrize("comes", [True, False])
+def test_it_does_not_count_a_sale_while_it_waits_for_another_click(
+    engine: Engine, word: str, comes: bool
+) -> None:
+    source = make_source(engine, fields={**FIELDS, "click_id": ("subid",)})
+    store_click(engine)
+    clicked_at = NOW - timedelta(minutes=5)
+    other = str(uuid.UUID(bytes=click_id(clicked_at, 9)))
+    event = postback(source, subid=CLICK, clickid=other, tid="A", payout="10", status=word)
+    take(engine, event)
+    (counting,) = (row["status"] for row in conversions(engine))
+    change(engine, source, fields={**FIELDS, "click_id": ("clickid",)})
+    assert verdicts(again(engine, event, now=LATER)) == [("waiting", "click_not_stored_yet")]
+    assert [row["status"] for row in conversions(engine)] == ["rejected"]
+    if comes:
+        store_click(engine, at=clicked_at, tail=9)
+        assert [one.verdict for one in again(engine, event, now=LATER)] == ["conversion"]
+    else:
+        (told,) = again(engine, event, now=NOW + timedelta(days=1))
+        assert verdicts([told]) == [("no_click", "unknown_click")]
+    found = [(str(row["ref_click"]), row["status"]) for row in conversions(engine)]
+    assert found == [(other, counting) if comes else (CLICK, "rejected")]
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_it_undoes_an_update_that_it_would_not_make_now(engine: Engine, one_by_one: bool) -> None:
+    source = make_source(engine, payout_kind="percent", payout="10")
+    store_click(engine)
+    events = [
+        postback(source, at=NOW + timedelta(seconds=n), subid=CLICK, tid="A", payout=payout, status=status)
+        for n, (payout, status) in enumerate((("10", "lead"), ("500", "sale"), ("600", "sale")))
+    ]
+    take(engine, *events, now=LATER)
+    change(engine, source, payout_kind="percent", payout="10", statuses={**STATUSES, "sale": "ignore"})
+    if one_by_one:
+        for event in events:
+            again(engine, event, now=LATER)
+    again(engine, *events, now=LATER)
+    (made,) = conversions(engine)
+    assert (made["status"], made["revenue"], made["payout"]) == ("pending", 10, 1)
+    assert (made["report_revenue"], history(engine)[-1][2]) == (10, "withdraw")
+    assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 3
+    change(engine, source, payout_kind="percent", payout="10")
+    told = again(engine, *events, now=LATER)
+    assert [one.verdict for one in told] == ["conversion", "update", "update"]
+    (made,) = conversions(engine)
+    assert (made["status"], made["revenue"], made["payout"]) == ("approved", 600, 60)
+
+
+def test_it_takes_an_earlier_postback_after_a_later_update_was_undone(engine: Engine) -> None:
+    source = make_source(engine)
+    store_click(engine)
+    lead, sale, refund = (
+        postback(source, at=NOW + timedelta(seconds=n), subid=CLICK, tid="A", payout="10", status=status)
+        for n, status in enumerate(("lead", "sale", "trash"))
+    )
+    take(engine, lead, refund, now=LATER)
+    change(engine, source, statuses={**STATUSES, "trash": "ignore"})
+    again(engine, refund, now=LATER)
+    assert verdicts(take(engine, sale, now=LATER)) == [("update", "transition")]
+
+
+def test_it_splits_an_update_off_that_is_another_transaction_now(engine: Engine) -> None:
+    source = make_source(engine)
+    store_click(engine)
+    events = [
+        postback(source, at=NOW + timedelta(seconds=n), subid=CLICK, tid="A", order=order, payout=payout)
+        for n, (order, payout) in enumerate((("A", "10"), ("B", "500")))
+    ]
+    assert [one.verdict for one in take(engine, *events, now=LATER)] == ["conversion", "update"]
+    change(engine, source, fields={**FIELDS, "transaction_id": ("order",)})
+    assert [one.verdict for one in again(engine, *events, now=LATER)] == ["conversion", "conversion"]
+    expected = {"A": (10, "approved"), "B": (500, "approved")}
+    assert {row["transaction_id"]: (row["revenue"], row["status"]) for row in conversions(engine)} == expected
+    assert [one.changed for one in again(engine, *events, now=LATER)] == [False, False]
+
+
+def test_it_leaves_an_update_that_somebody_has_built_on(engine: Engine) -> None:
+    source = make_source(engine)
+    store_click(engine)
+    lead, sale = (
+        postback(source, at=NOW + timedelta(seconds=n), subid=CLICK, tid="A", payout="10", status=status)
+        for n, status in enumerate(("lead", "sale"))
+    )
+    take(engine, lead, sale, now=LATER)
+    set_status(engine, "refunded")
+    change(engine, source, statuses={**STATUSES, "sale": "ignore"})
+    (told,) = again(engine, sale, now=LATER)
+    assert (told.verdict, told.changed) == ("ignored", False)
+    assert told.why == {"code": "ignored_status", "changed_since": told.conversion_id}
+    assert [row["status"] for row in conversions(engine)] == ["refunded"]
+
+
+@pytest.mark.parametrize("fewer", ["ignore", "update"])
+@pytest.mark.parametrize("word", ["lead", "sale"])
+def test_it_takes_repeats_back_that_the_source_does_not_want_any_more(
+    engine: Engine, fewer: str, word: str
+) -> None:
+    source = make_source(engine, duplicates="repeat")
+    store_click(engine)
+    events = [
+        postback(source, at=NOW + timedelta(seconds=n), subid=CLICK, tid="A", payout="10", status=word)
+        for n in range(3)
+    ]
+    take(engine, *events, now=LATER)
+    (counting,) = {row["status"] for row in conversions(engine)}
+    change(engine, source, duplicates=fewer)
+    told = again(engine, *events, now=LATER)
+    assert [one.verdict for one in told] == ["conversion", "repeated", "repeated"]
+    assert [row["status"] for row in conversions(engine)] == [counting, "rejected", "rejected"]
+    assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 3
+    copy = postback(source, at=NOW + timedelta(seconds=9), subid=CLICK, tid="A", payout="10", status=word)
+    assert verdicts(take(engine, copy, now=LATER)) == [("repeated", "same")]
+    change(engine, source, duplicates="repeat")
+    again(engine, *events, now=LATER)
+    assert [row["status"] for row in conversions(engine)] == [counting] * 3
+    assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 3
 
 
 def test_it_counts_a_late_one_when_the_window_is_wider_now(engine: Engine) -> None:
