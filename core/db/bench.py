@@ -99,14 +99,12 @@ class Bench:
         self._make([case for case in cases if case.credit])
         self._credit_others([case for case in cases if self._is_new(case)])
         self._make([case for case in cases if case.credit and not case.kept])
-        for case in reversed(cases):
-            if case.verdict:
-                self._take_back(case)
+        self._take_back([case for case in cases if case.verdict])
         more: list[Kept] = []
         for case in cases:
             if case.key and not case.verdict:
                 self._follow(case, more)
-                self._take_back(case)
+        self._take_back(cases)
         insert(self._connection, more, now=self._now, report_currency=self._report_currency)
         write(self._connection, self._all(), now=self._now, report_currency=self._report_currency)
 
@@ -169,7 +167,7 @@ class Bench:
     def _own_in(self, family: Sequence[Kept], case: Case) -> Kept | None:
         """That of a family which is a postback's own: the one that it has made, else the one that it has changed. One
         more of a key is nobody's where the source does not want it any more."""
-        wanted = [one for one in family if not one.row.repeat or case.settings.duplicates in ONE_MORE]
+        wanted = family if case.settings.duplicates in ONE_MORE else family[:1]
         made = next((one for one in wanted if one.maker == case.row.id), None)
         own = self._own(case)
         return made or (own if own in wanted else None)
@@ -404,7 +402,7 @@ class Bench:
     def _one_more(self, case: Case, last: Kept, more: list[Kept]) -> None:
         """One more conversion under the key of an earlier one, credited as that is."""
         row = self._new_row(case)
-        row.repeat = last.row.repeat + 1
+        row.repeat = self._by_key[row.key][-1].row.repeat + 1
         row.is_rebill = case.reading.is_rebill or case.settings.duplicates == REBILL
         row.is_late = not is_within(last.row.clicked_at or row.at, row.at, case.settings.window_days)
         for name in ("click_id", "link_id", "rule", "variant", "clicked_at", "attributed_by"):
@@ -445,11 +443,16 @@ class Bench:
         if case.changed or not stands:
             case.say(case.verdict, "outside_window" if row.is_late else "corrected")
 
-    def _take_back(self, case: Case) -> None:
-        """Take back what a postback had brought about and would not now, unless somebody has spoken since: a conversion
-        that it had made is rejected; of one that it had changed, what was set before counts again."""
-        if case.verdict == TEST:
-            return
+    def _take_back(self, cases: Sequence[Case]) -> None:
+        """Take back what postbacks had brought about and would not now; latest first, so that what one
+        of them has built on another is no reason to leave it."""
+        for case in reversed(cases):
+            if case.verdict != TEST:
+                self._withdraw(case)
+
+    def _withdraw(self, case: Case) -> None:
+        """Take back what a postback had brought about elsewhere, unless somebody has spoken since: a conversion that it
+        had made is rejected; of one that it had changed, what was set before counts again."""
         family = self._by_key.get(case.key, []) if case.key else []
         known = [one for one in (self._own(case), *family) if one is not None]
         for own in dict.fromkeys(known):

@@ -329,6 +329,25 @@ def test_it_leaves_an_update_that_somebody_has_built_on(engine: Engine) -> None:
     assert [row["status"] for row in conversions(engine)] == ["refunded"]
 
 
+def test_it_counts_nothing_twice_when_what_was_built_on_it_is_taken_back_too(engine: Engine) -> None:
+    by_order = {**FIELDS, "transaction_id": ("order",)}
+    source = make_source(engine, duplicates="repeat")
+    store_click(engine)
+    events = [
+        postback(
+            source, at=NOW + timedelta(seconds=n), subid=CLICK, tid=tid, order="A", payout="5", status=word
+        )
+        for n, (tid, word) in enumerate((("A", "lead"), ("B", "lead"), ("B", "trash")))
+    ]
+    take(engine, *events, now=LATER)
+    change(engine, source, duplicates="repeat", fields=by_order)
+    again(engine, *events, now=LATER)
+    change(engine, source, duplicates="repeat")
+    again(engine, *events, now=LATER)
+    counting = [row["transaction_id"] for row in conversions(engine) if row["status"] == "pending"]
+    assert counting == ["A"]
+
+
 @pytest.mark.parametrize("fewer", ["ignore", "update"])
 @pytest.mark.parametrize("word", ["lead", "sale"])
 def test_it_takes_repeats_back_that_the_source_does_not_want_any_more(
@@ -408,3 +427,39 @@ def test_it_comes_to_rest_whatever_came_and_however_often_it_is_judged(
     verdicts_of = rows(engine, "select verdict, conversion_id from postbacks")
     makers = [conversion for verdict, conversion in verdicts_of if verdict == "conversion"]
     assert len(makers) == len(set(makers))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_it_comes_to_rest_however_its_source_is_set_up_meanwhile(engine: Engine, seed: int) -> None:
+    dice = random.Random(seed)
+
+    def any_settings() -> dict[str, Any]:
+        word, status = dice.choice(tuple(STATUSES)), dice.choice(("ignore", "approved", "pending"))
+        return {
+            "duplicates": dice.choice(("ignore", "update", "rebill", "repeat")),
+            "fields": {**FIELDS, "transaction_id": (dice.choice(("nothing", "tid", "order")),)},
+            "statuses": {**STATUSES, word: status},
+        }
+
+    source = make_source(engine, **any_settings())
+    store_click(engine)
+    for _ in range(4):
+        events = [
+            postback(
+                source,
+                at=NOW + timedelta(seconds=dice.randrange(60)),
+                subid=CLICK,
+                tid=dice.choice("AB"),
+                order=dice.choice("AC"),
+                payout=dice.choice(("5", "7", "")),
+                status=dice.choice(("lead", "sale", "trash", "refund")),
+            )
+            for _ in range(6)
+        ]
+        take(engine, *events, now=LATER)
+        change(engine, source, **any_settings())
+        for _ in range(3):
+            again(engine, *events, now=LATER)
+        assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 6
+    versions = {conversion: version for conversion, version, *_ in history(engine)}
+    assert versions == {row["id"]: row["version"] for row in conversions(engine)}
