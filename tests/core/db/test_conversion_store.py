@@ -106,22 +106,6 @@ def test_it_takes_the_same_transaction_with_another_amount_as_its_source_wants(
     assert [row["is_rebill"] for row in found[1:]] == [duplicates == "rebill"] * (len(revenues) - 1)
 
 
-@pytest.mark.parametrize("duplicates", ["rebill", "repeat"])
-def test_it_counts_what_a_customer_pays_after_a_refund(engine: Engine, duplicates: str) -> None:
-    source = make_source(engine, duplicates=duplicates)
-    store_click(engine)
-    events = [
-        postback(source, at=NOW + timedelta(seconds=n), subid=CLICK, tid="S", payout="10", status=status)
-        for n, status in enumerate(("sale", "sale", "refund", "sale", "sale"))
-    ]
-    later = NOW + timedelta(minutes=1)
-    take(engine, *events, now=later)
-    expected = [(0, "approved"), (1, "refunded"), (2, "approved"), (3, "approved")]
-    assert [(row["repeat"], row["status"]) for row in conversions(engine)] == expected
-    assert [one.changed for one in again(engine, *events, now=later)] == [False] * 5
-    assert [(row["repeat"], row["status"]) for row in conversions(engine)] == expected
-
-
 def test_it_moves_a_status_where_it_may_and_says_where_it_may_not(engine: Engine) -> None:
     source = make_source(engine, duplicates="ignore")
     store_click(engine)
