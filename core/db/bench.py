@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from core.db.cases import Case, standing_in_words
+from core.db.cases import Case, new_row, standing_in_words
 from core.db.conversion_rows import NOBODY, WITHDRAW, Cause, ConversionRow, Kept, Key, insert, load, write
 from core.db.conversions import SourceTest
 from core.db.credits import Credit, find_clicks, links_of, touches_of
@@ -200,7 +200,7 @@ class Bench:
             left_out.add("status")
         if own.priced.postback == NOBODY:
             left_out |= {"revenue", "currency", "payout", "cost"}
-        fresh = self._new_row(case)
+        fresh = new_row(case, self._report_currency)
         return {
             name: getattr(fresh, name) for name in ConversionRow.__struct_fields__ if name not in left_out
         }
@@ -281,7 +281,10 @@ class Bench:
             for case in cases:
                 if case.key and case.key not in self._by_key:
                     first.setdefault(case.key, case)
-            made = {key: Kept.made(self._new_row(case), case.cause) for key, case in first.items()}
+            made = {
+                key: Kept.made(new_row(case, self._report_currency), case.cause)
+                for key, case in first.items()
+            }
             fresh = insert(
                 self._connection,
                 [made[key] for key in sorted(made)],
@@ -303,35 +306,6 @@ class Bench:
             case.say(LATE, "outside_window", days=case.settings.window_days, **facts)
         else:
             case.say(CONVERSION, code, **facts)
-
-    def _new_row(self, case: Case) -> ConversionRow:
-        reading, credit = case.reading, case.credit
-        touch = credit.touch if credit else None
-        key = case.key or (case.row.event.source_id, NOBODY, "", "")
-        revenue, currency = reading.amount or Decimal(0), reading.currency or self._report_currency
-        return ConversionRow(
-            source_id=key[0],
-            ref_click=key[1],
-            transaction_id=key[2],
-            event=key[3],
-            status=reading.status,
-            at=reading.at,
-            currency=currency,
-            revenue=revenue,
-            payout=payout_of(case.settings, revenue=revenue, said=reading.payout),
-            cost=reading.cost or Decimal(0),
-            is_rebill=reading.is_rebill,
-            is_late=credit.is_late if credit else False,
-            click_id=touch.click_id if touch else None,
-            link_id=touch.link_id if touch else None,
-            rule=touch.rule if touch else 0,
-            variant=touch.variant if touch else 0,
-            clicked_at=touch.at if touch and touch.click_id else None,
-            attributed_by=credit.by if credit else "",
-            customer_id=reading.customer_id,
-            coupon=reading.coupon,
-            fields=dict(reading.fields),
-        )
 
     def _follow(self, case: Case, more: list[Kept]) -> None:
         """Judge a case whose conversion is there (or can not be made)."""
@@ -401,7 +375,7 @@ class Bench:
 
     def _one_more(self, case: Case, last: Kept, more: list[Kept]) -> None:
         """One more conversion under the key of an earlier one, credited as that is."""
-        row = self._new_row(case)
+        row = new_row(case, self._report_currency)
         row.repeat = self._by_key[row.key][-1].row.repeat + 1
         row.is_rebill = case.reading.is_rebill or case.settings.duplicates == REBILL
         row.is_late = not is_within(last.row.clicked_at or row.at, row.at, case.settings.window_days)

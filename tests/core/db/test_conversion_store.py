@@ -11,7 +11,6 @@ from sqlalchemy import Engine, text
 from core.contracts.postback_event import PostbackEvent
 from core.db.conversion_store import load_sources, preview
 from core.db.postback_store import rows_of
-from core.db.rates import fill_rates
 from core.domain.conversions import REASONS, VERDICTS
 from tests.core.db.postbacks import (
     CLICK,
@@ -419,22 +418,6 @@ def test_it_counts_at_the_rate_of_the_day_and_without_one_not_at_all(engine: Eng
         for row in conversions(engine)
     ]
     assert found == [("BRL", Decimal("0.2"), 20, 2), ("EUR", None, None, None), ("USD", 1, 100, 0)]
-
-
-def test_it_rounds_as_when_rates_are_filled_in_later(engine: Engine) -> None:
-    source = make_source(engine, currency="EUR")
-    store_click(engine)
-    with engine.begin() as connection:
-        connection.execute(
-            text("insert into exchange_rates (currency, day, rate) values ('EUR', :day, 0.5)"),
-            {"day": NOW.date()},
-        )
-    take(engine, postback(source, subid=CLICK, payout="0.000001"))
-    (judged,) = (row["report_revenue"] for row in conversions(engine))
-    with engine.begin() as connection:
-        connection.execute(text("update conversions set rate = null"))
-        fill_rates(connection, "EUR", NOW.date(), report_currency=REPORT)
-    assert [row["report_revenue"] for row in conversions(engine)] == [judged] == [Decimal("0.000001")]
 
 
 def test_it_says_what_it_would_do_and_does_nothing(engine: Engine) -> None:

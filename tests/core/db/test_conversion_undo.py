@@ -1,13 +1,16 @@
-"""Postbacks that are judged again and would not do any more what they did; and what is paid after a refund."""
+"""Postbacks that are judged again and would not do what they did; what is paid after a refund; rounding."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
+from core.db.rates import fill_rates
 from tests.core.db.postbacks import (
     CLICK,
     FIELDS,
+    REPORT,
     STATUSES,
     again,
     conversions,
@@ -152,3 +155,19 @@ def test_it_takes_repeats_back_that_the_source_does_not_want_any_more(
     again(engine, *events, now=LATER)
     assert [row["status"] for row in conversions(engine)] == [counting] * 3
     assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 3
+
+
+def test_it_rounds_as_when_rates_are_filled_in_later(engine: Engine) -> None:
+    source = make_source(engine, currency="EUR")
+    store_click(engine)
+    with engine.begin() as connection:
+        connection.execute(
+            text("insert into exchange_rates (currency, day, rate) values ('EUR', :day, 0.5)"),
+            {"day": NOW.date()},
+        )
+    take(engine, postback(source, subid=CLICK, payout="0.000001"))
+    (judged,) = (row["report_revenue"] for row in conversions(engine))
+    with engine.begin() as connection:
+        connection.execute(text("update conversions set rate = null"))
+        fill_rates(connection, "EUR", NOW.date(), report_currency=REPORT)
+    assert [row["report_revenue"] for row in conversions(engine)] == [judged] == [Decimal("0.000001")]
