@@ -13,13 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from core.db.cases import Case, new_row, standing_in_words
+from core.db.cases import Case, new_row, say_repeated, standing_in_words
 from core.db.conversion_rows import NOBODY, WITHDRAW, Cause, ConversionRow, Kept, Key, insert, load, write
 from core.db.conversions import SourceTest
 from core.db.credits import Credit, find_clicks, links_of, touches_of
 from core.db.postback_store import PostbackRow
 from core.db.texts import storable
-from core.domain.amounts import in_digits
 from core.domain.attribution import Touch, choose, is_within, next_try, time_of
 from core.domain.click_ref import EMPTY
 from core.domain.conversions import (
@@ -335,7 +334,7 @@ class Bench:
             case.verdict, case.why = case.row.verdict, dict(case.row.why)
             return
         if step.verdict == REPEATED or is_older:
-            self._say_repeated(case, "older" if is_older else step.code, before, came)
+            say_repeated(case, "older" if is_older else step.code, before, came)
             return
         values: dict[str, Any] = {"status": after.status}
         if (after.amount, after.currency) != (row.revenue, row.currency):
@@ -355,14 +354,6 @@ class Bench:
     def _has_a_say(self, case: Case, own: Kept) -> bool:
         """Whether a conversion is as it is because of this postback, at least in part."""
         return case.row.id in (own.maker, own.moved.postback, own.priced.postback)
-
-    def _say_repeated(self, case: Case, code: str, before: Standing, came: Standing) -> None:
-        facts: dict[str, Any] = {}
-        if code == "amount_differs":
-            facts = {"kept": _money_in_words(before), "came": _money_in_words(came)}
-        elif before.status != came.status:
-            facts = {"from": before.status, "to": came.status}
-        case.say(REPEATED, code, **facts)
 
     def _money(self, case: Case, revenue: Decimal, currency: str) -> dict[str, Any]:
         reading = case.reading
@@ -450,7 +441,3 @@ class Bench:
     def _all(self) -> list[Kept]:
         made = [one for family in self._by_key.values() for one in family]
         return list({id(one): one for one in (*self._by_id.values(), *made)}.values())
-
-
-def _money_in_words(standing: Standing) -> str:
-    return f"{in_digits(standing.amount or Decimal(0))} {standing.currency}"

@@ -10,7 +10,7 @@ from core.db.credits import Credit
 from core.db.judgements import Judgement
 from core.db.postback_store import PostbackRow
 from core.domain.amounts import in_digits
-from core.domain.conversions import NO_CLICK, WAITING
+from core.domain.conversions import NO_CLICK, REPEATED, WAITING, Standing
 from core.domain.reading import Reading
 from core.domain.sources import SourceSettings, payout_of
 
@@ -92,3 +92,17 @@ def new_row(case: Case, report_currency: str) -> ConversionRow:
         coupon=reading.coupon,
         fields=dict(reading.fields),
     )
+
+
+def say_repeated(case: Case, code: str, before: Standing, came: Standing) -> None:
+    """Say that a postback came before, or why it changes nothing."""
+    facts: dict[str, Any] = {}
+    if code == "amount_differs":
+        facts = {"kept": _in_words(before), "came": _in_words(came)}
+    elif before.status != came.status:
+        facts = {"from": before.status, "to": came.status}
+    case.say(REPEATED, code, **facts)
+
+
+def _in_words(standing: Standing) -> str:
+    return f"{in_digits(standing.amount or Decimal(0))} {standing.currency}"
