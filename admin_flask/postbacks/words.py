@@ -261,6 +261,10 @@ def why_words(why: Mapping[str, Any]) -> str:
         said.append(gettext("What it had brought about before is corrected."))
     if why.get("withdrawn"):
         said.append(gettext("The conversion that it had made before is taken back."))
+    if why.get("undone"):
+        said.append(gettext("What it had changed before is taken back."))
+    if why.get("changed_since"):
+        said.append(gettext("What it had changed before stays: the conversion was changed again since."))
     return " ".join(said)
 
 

@@ -13,13 +13,12 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from core.db.cases import Case, standing_in_words
-from core.db.conversion_rows import NOBODY, Cause, ConversionRow, Kept, Key, insert, load, write
+from core.db.cases import Case, new_row, say_repeated, standing_in_words
+from core.db.conversion_rows import NOBODY, WITHDRAW, Cause, ConversionRow, Kept, Key, insert, load, write
 from core.db.conversions import SourceTest
 from core.db.credits import Credit, find_clicks, links_of, touches_of
 from core.db.postback_store import PostbackRow
 from core.db.texts import storable
-from core.domain.amounts import in_digits
 from core.domain.attribution import Touch, choose, is_within, next_try, time_of
 from core.domain.click_ref import EMPTY
 from core.domain.conversions import (
@@ -28,6 +27,7 @@ from core.domain.conversions import (
     IGNORED,
     LATE,
     NO_CLICK,
+    ONE_MORE,
     REBILL,
     REFUSED,
     REJECTED,
@@ -49,7 +49,7 @@ from core.domain.sources import (
     payout_of,
 )
 
-_MADE = (CONVERSION, LATE)
+_STANDING = (CONVERSION, LATE, UPDATED)
 
 
 class Bench:
@@ -98,11 +98,12 @@ class Bench:
         self._make([case for case in cases if case.credit])
         self._credit_others([case for case in cases if self._is_new(case)])
         self._make([case for case in cases if case.credit and not case.kept])
+        self._take_back([case for case in cases if case.verdict])
         more: list[Kept] = []
         for case in cases:
             if case.key and not case.verdict:
                 self._follow(case, more)
-            self._withdraw(case)
+        self._take_back(cases)
         insert(self._connection, more, now=self._now, report_currency=self._report_currency)
         write(self._connection, self._all(), now=self._now, report_currency=self._report_currency)
 
@@ -153,11 +154,22 @@ class Bench:
 
     def _own(self, case: Case) -> Kept | None:
         """The conversion that a postback had made or changed when it was judged before."""
-        return self._by_id.get(case.row.conversion_id or 0) if case.row.verdict in (*_MADE, UPDATED) else None
+        own = self._by_id.get(case.row.conversion_id or 0)
+        stands = case.row.verdict in _STANDING
+        return own if own is not None and (stands or own.has_change_of(case.row.id)) else None
 
     def _has_made(self, case: Case) -> bool:
-        """Whether a postback had made a conversion when it was judged before."""
-        return case.row.verdict in _MADE and self._own(case) is not None
+        """Whether a postback had made its conversion when it was judged before, even if it has taken it back since."""
+        own = self._own(case)
+        return own is not None and own.maker == case.row.id
+
+    def _own_in(self, family: Sequence[Kept], case: Case) -> Kept | None:
+        """That of a family which is a postback's own: the one that it has made, else the one that it has changed. One
+        more of a key is nobody's where the source does not want it any more."""
+        wanted = family if case.settings.duplicates in ONE_MORE else family[:1]
+        made = next((one for one in wanted if one.maker == case.row.id), None)
+        own = self._own(case)
+        return made or (own if own in wanted else None)
 
     def _move(self, cases: Sequence[Case]) -> None:
         """Let postbacks that are read otherwise than before keep the conversions that they had made, under new keys;
@@ -187,7 +199,7 @@ class Bench:
             left_out.add("status")
         if own.priced.postback == NOBODY:
             left_out |= {"revenue", "currency", "payout", "cost"}
-        fresh = self._new_row(case)
+        fresh = new_row(case, self._report_currency)
         return {
             name: getattr(fresh, name) for name in ConversionRow.__struct_fields__ if name not in left_out
         }
@@ -268,7 +280,10 @@ class Bench:
             for case in cases:
                 if case.key and case.key not in self._by_key:
                     first.setdefault(case.key, case)
-            made = {key: Kept.made(self._new_row(case), case.cause) for key, case in first.items()}
+            made = {
+                key: Kept.made(new_row(case, self._report_currency), case.cause)
+                for key, case in first.items()
+            }
             fresh = insert(
                 self._connection,
                 [made[key] for key in sorted(made)],
@@ -291,64 +306,35 @@ class Bench:
         else:
             case.say(CONVERSION, code, **facts)
 
-    def _new_row(self, case: Case) -> ConversionRow:
-        reading, credit = case.reading, case.credit
-        touch = credit.touch if credit else None
-        key = case.key or (case.row.event.source_id, NOBODY, "", "")
-        revenue, currency = reading.amount or Decimal(0), reading.currency or self._report_currency
-        return ConversionRow(
-            source_id=key[0],
-            ref_click=key[1],
-            transaction_id=key[2],
-            event=key[3],
-            status=reading.status,
-            at=reading.at,
-            currency=currency,
-            revenue=revenue,
-            payout=payout_of(case.settings, revenue=revenue, said=reading.payout),
-            cost=reading.cost or Decimal(0),
-            is_rebill=reading.is_rebill,
-            is_late=credit.is_late if credit else False,
-            click_id=touch.click_id if touch else None,
-            link_id=touch.link_id if touch else None,
-            rule=touch.rule if touch else 0,
-            variant=touch.variant if touch else 0,
-            clicked_at=touch.at if touch and touch.click_id else None,
-            attributed_by=credit.by if credit else "",
-            customer_id=reading.customer_id,
-            coupon=reading.coupon,
-            fields=dict(reading.fields),
-        )
-
     def _follow(self, case: Case, more: list[Kept]) -> None:
         """Judge a case whose conversion is there (or can not be made)."""
         family = self._by_key.get(case.key) if case.key else None
         if not family:
             case.verdict, case.why = case.otherwise
             return
-        own = self._own(case)
-        is_own = own is not None and own in family
-        if own is not None and is_own and self._has_a_say(case, own):
+        own = self._own_in(family, case)
+        if own is not None and self._has_a_say(case, own):
             self._correct(case, own)
             return
-        kept = own if own is not None and is_own else family[-1]
+        kept = own or self._last(family, case)
         case.kept, case.before = kept, standing_in_words(kept)
         row, reading = kept.row, case.reading
         came = Standing(reading.status, reading.amount, reading.currency or self._report_currency)
         before = Standing(row.status, row.revenue, row.currency)
         step = follow(before, came, duplicates=case.settings.duplicates)
-        if step.one_more and not is_own:
+        if step.one_more and own is None:
             self._one_more(case, kept, more)
             return
         after = step.after
         is_older = (after.status != row.status and case.cause < kept.moved) or (
             (after.amount, after.currency) != (row.revenue, row.currency) and case.cause < kept.priced
         )
-        if is_own and (step.verdict != UPDATED or is_older):
+        stands = own is not None and case.row.verdict in _STANDING
+        if stands and (step.verdict != UPDATED or is_older):
             case.verdict, case.why = case.row.verdict, dict(case.row.why)
             return
         if step.verdict == REPEATED or is_older:
-            self._say_repeated(case, "older" if is_older else step.code, before, came)
+            say_repeated(case, "older" if is_older else step.code, before, came)
             return
         values: dict[str, Any] = {"status": after.status}
         if (after.amount, after.currency) != (row.revenue, row.currency):
@@ -358,17 +344,16 @@ class Bench:
         case.changed = kept.change(case.cause, "update", values)
         case.say(UPDATED, step.code, **{"from": before.status, "to": after.status})
 
+    def _last(self, family: Sequence[Kept], case: Case) -> Kept:
+        """The one of a family that a further postback is for: the last that was not taken back, but the first for a
+        postback that was one more of the key and is not any more."""
+        if any(one.maker == case.row.id for one in family):
+            return family[0]
+        return next((one for one in reversed(family) if not one.is_withdrawn), family[0])
+
     def _has_a_say(self, case: Case, own: Kept) -> bool:
         """Whether a conversion is as it is because of this postback, at least in part."""
-        return self._has_made(case) or case.row.id in (own.moved.postback, own.priced.postback)
-
-    def _say_repeated(self, case: Case, code: str, before: Standing, came: Standing) -> None:
-        facts: dict[str, Any] = {}
-        if code == "amount_differs":
-            facts = {"kept": _money_in_words(before), "came": _money_in_words(came)}
-        elif before.status != came.status:
-            facts = {"from": before.status, "to": came.status}
-        case.say(REPEATED, code, **facts)
+        return case.row.id in (own.maker, own.moved.postback, own.priced.postback)
 
     def _money(self, case: Case, revenue: Decimal, currency: str) -> dict[str, Any]:
         reading = case.reading
@@ -381,8 +366,8 @@ class Bench:
 
     def _one_more(self, case: Case, last: Kept, more: list[Kept]) -> None:
         """One more conversion under the key of an earlier one, credited as that is."""
-        row = self._new_row(case)
-        row.repeat = last.row.repeat + 1
+        row = new_row(case, self._report_currency)
+        row.repeat = self._by_key[row.key][-1].row.repeat + 1
         row.is_rebill = case.reading.is_rebill or case.settings.duplicates == REBILL
         row.is_late = not is_within(last.row.clicked_at or row.at, row.at, case.settings.window_days)
         for name in ("click_id", "link_id", "rule", "variant", "clicked_at", "attributed_by"):
@@ -398,7 +383,7 @@ class Bench:
         """A postback that is judged again: what it had set, and nobody after it, is set as it is read now."""
         row, reading = own.row, case.reading
         case.kept, case.before = own, standing_in_words(own)
-        made_it = case.row.verdict in _MADE
+        made_it = own.maker == case.row.id
         values: dict[str, Any] = {}
         if own.moved.postback == case.row.id:
             values["status"] = reading.status
@@ -416,29 +401,43 @@ class Bench:
             if row.clicked_at is not None and row.attributed_by == CLICK:
                 values["is_late"] = not is_within(row.clicked_at, reading.at, case.settings.window_days)
         case.changed = own.change(case.cause, "correct", values)
-        case.verdict, case.why = case.row.verdict, dict(case.row.why)
+        stands = case.row.verdict in _STANDING
+        case.verdict, case.why = case.row.verdict if stands else UPDATED, dict(case.row.why)
         if made_it:
             case.verdict = LATE if row.is_late else CONVERSION
-        if case.changed:
+        if case.changed or not stands:
             case.say(case.verdict, "outside_window" if row.is_late else "corrected")
 
+    def _take_back(self, cases: Sequence[Case]) -> None:
+        """Take back what postbacks had brought about and would not now; latest first, so that what one
+        of them has built on another is no reason to leave it."""
+        for case in reversed(cases):
+            if case.verdict != TEST:
+                self._withdraw(case)
+
     def _withdraw(self, case: Case) -> None:
-        """Take back a conversion that a postback had made and would not make now, unless somebody has spoken since."""
-        own = self._own(case)
-        if own is None or own is case.kept or case.row.verdict not in _MADE:
-            return
-        if case.verdict in (WAITING, TEST) or own.moved.postback != case.row.id:
-            return
-        if own.row.status in COUNTING:
-            if case.kept is None:
-                case.kept, case.before = own, standing_in_words(own)
-            case.changed = own.change(case.cause, "withdraw", {"status": REJECTED}) or case.changed
-            case.why = {**case.why, "withdrawn": own.row.id}
+        """Take back what a postback had brought about elsewhere, unless somebody has spoken since: a conversion that it
+        had made is rejected; of one that it had changed, what was set before counts again."""
+        family = self._by_key.get(case.key, []) if case.key else []
+        known = [one for one in (self._own(case), *family) if one is not None]
+        for own in dict.fromkeys(known):
+            if own is case.kept or not own.has_change_of(case.row.id):
+                continue
+            before, fact = standing_in_words(own), "withdrawn"
+            if own.maker != case.row.id:
+                taken, fact = own.undo(case.cause), "undone"
+                if own.has_change_of(case.row.id):
+                    case.why = {**case.why, "changed_since": own.row.id}
+            elif own.moved.postback == case.row.id and own.row.status in COUNTING:
+                taken = own.change(case.cause, WITHDRAW, {"status": REJECTED})
+            else:
+                continue
+            if taken:
+                if case.kept is None:
+                    case.kept, case.before = own, before
+                case.changed = True
+                case.why = {**case.why, fact: own.row.id}
 
     def _all(self) -> list[Kept]:
         made = [one for family in self._by_key.values() for one in family]
         return list({id(one): one for one in (*self._by_id.values(), *made)}.values())
-
-
-def _money_in_words(standing: Standing) -> str:
-    return f"{in_digits(standing.amount or Decimal(0))} {standing.currency}"

@@ -5,8 +5,9 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import Decimal
-from typing import Any
+from decimal import ROUND_HALF_UP, Decimal
+from itertools import takewhile
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, select
@@ -17,6 +18,7 @@ from core.db.queries import query
 from core.db.rates import TOO_MUCH, rates_of
 from core.domain.amounts import in_digits
 from core.domain.attribution import time_of
+from core.domain.conversions import REJECTED
 
 Key = tuple[int, uuid.UUID, str, str]
 """Source, click as it was reported, transaction, event."""
@@ -26,6 +28,11 @@ NOBODY = uuid.UUID(int=0)
 
 _POSTBACK = "postback:"
 _KEPT = Decimal("0.000001")
+_MONEY = ("revenue", "currency", "payout", "cost")
+
+WITHDRAW = "withdraw"
+"""Action of a version that takes back: by the postback that made the conversion, the conversion; by any other, what it
+had changed, so that what was set before counts again."""
 
 
 class ConversionRow(msgspec.Struct, kw_only=True):
@@ -88,13 +95,21 @@ class Version(msgspec.Struct):
     conversion_id: int = 0
 
 
+class Change(NamedTuple):
+    """What set the status or the amounts, and which values stood there until then (as the history has them)."""
+
+    cause: Cause
+    before: dict[str, Any]
+
+
 @dataclass(slots=True, eq=False)
 class Kept:
-    """A conversion that this transaction has locked or made: `moved` is what set its status, `priced` its amounts."""
+    """A conversion that this transaction has locked or made, with the changes of its status (`moves`) and amounts
+    (`prices`) that were not taken back, the making first."""
 
     row: ConversionRow
-    moved: Cause
-    priced: Cause
+    moves: list[Change]
+    prices: list[Change]
     versions: list[Version] = field(default_factory=list)
     written: int = 0
     """How many of its versions are in the database."""
@@ -102,7 +117,53 @@ class Kept:
     @classmethod
     def made(cls, row: ConversionRow, cause: Cause) -> "Kept":
         """A new one."""
-        return cls(row, cause, cause, [Version(1, cause.actor, "create", row.status, {})])
+        first = Change(cause, {})
+        return cls(row, [first], [first], [Version(1, cause.actor, "create", row.status, {})])
+
+    @property
+    def moved(self) -> Cause:
+        """What set its status."""
+        return self.moves[-1].cause
+
+    @property
+    def priced(self) -> Cause:
+        """What set its amounts."""
+        return self.prices[-1].cause
+
+    @property
+    def maker(self) -> uuid.UUID:
+        """The postback that made it."""
+        return self.moves[0].cause.postback
+
+    @property
+    def is_withdrawn(self) -> bool:
+        """Whether the postback that made it has taken it back."""
+        return self.row.status == REJECTED and len(self.moves) > 1 and self.moved.postback == self.maker
+
+    def has_change_of(self, postback: uuid.UUID) -> bool:
+        """Whether a postback has made or changed it, even if others have changed it since."""
+        return any(one.cause.postback == postback for one in (*self.moves, *self.prices))
+
+    def undo(self, cause: Cause) -> bool:
+        """Set what stood before the changes of a postback, where nobody has changed it since; whether any differed."""
+        before: dict[str, Any] = {}
+        for changes in (self.moves, self.prices):
+            for one in _last_of(changes, cause.postback):
+                before |= one.before
+        return self.change(cause, WITHDRAW, {name: _typed(name, value) for name, value in before.items()})
+
+    def note(self, cause: Cause, action: str, changed: Mapping[str, list[Any]]) -> None:
+        """Remember what a version of the history has changed."""
+        if action == WITHDRAW and cause.postback != self.maker:
+            for changes in (self.moves, self.prices):
+                del changes[len(changes) - len(_last_of(changes, cause.postback)) :]
+            return
+        before = {name: pair[0] for name, pair in changed.items() if pair}
+        if "status" in changed:
+            self.moves.append(Change(cause, {name: before[name] for name in before if name == "status"}))
+        prices = "revenue" in changed or "currency" in changed
+        if prices or (self.priced.postback == cause.postback and not changed.keys().isdisjoint(_MONEY)):
+            self.prices.append(Change(cause, {name: before[name] for name in before if name in _MONEY}))
 
     def change(self, cause: Cause, action: str, values: Mapping[str, Any]) -> bool:
         """Set columns; whether any of them differed. A version of the history tells which."""
@@ -114,10 +175,7 @@ class Kept:
         }
         for name, value in differing.items():
             setattr(self.row, name, value)
-        if "status" in differing:
-            self.moved = cause
-        if "revenue" in differing or "currency" in differing:
-            self.priced = cause
+        self.note(cause, action, changed)
         self.row.version += 1
         self.versions.append(Version(self.row.version, cause.actor, action, self.row.status, changed))
         return True
@@ -134,8 +192,10 @@ def load(connection: Connection, keys: Iterable[Key], ids: Iterable[int] = ()) -
         rows |= {row["id"]: ConversionRow(**row) for row in connection.execute(found).mappings()}
         again = set(_find(connection, wanted_keys))  # who held the lock may have made one more
         missing = again - missing - rows.keys()
-    moved, priced = _causes(connection, list(rows))
-    return [Kept(row, moved[row.id], priced[row.id]) for row in rows.values()]
+    never = Change(Cause(datetime.min.replace(tzinfo=UTC)), {})
+    kept = {id_: Kept(row, [never], [never]) for id_, row in rows.items()}
+    _recall(connection, kept)
+    return list(kept.values())
 
 
 def insert(
@@ -187,34 +247,43 @@ def _find(connection: Connection, keys: Sequence[Key]) -> Sequence[int]:
     return connection.scalars(query("find_conversions"), values).all()
 
 
-def _causes(connection: Connection, ids: Sequence[int]) -> tuple[dict[int, Cause], dict[int, Cause]]:
-    """What last set the status and the amounts of each conversion; asked once they are locked."""
-    never = Cause(datetime.min.replace(tzinfo=UTC))
-    moved, priced = dict.fromkeys(ids, never), dict.fromkeys(ids, never)
-    if not ids:
-        return moved, priced
+def _recall(connection: Connection, kept: Mapping[int, Kept]) -> None:
+    """Let conversions know what has set their status and amounts; asked once they are locked."""
+    if not kept:
+        return
     history = (
         select(
             ConversionHistory.conversion_id,
             ConversionHistory.version,
             ConversionHistory.at,
             ConversionHistory.actor,
+            ConversionHistory.action,
             ConversionHistory.changed,
         )
-        .where(ConversionHistory.conversion_id.in_(ids))
+        .where(ConversionHistory.conversion_id.in_(kept))
         .order_by(ConversionHistory.conversion_id, ConversionHistory.version)
     )
     for row in connection.execute(history):
-        cause = _cause(row.actor, row.at)
-        if row.version == 1 or "status" in row.changed:
-            moved[row.conversion_id] = cause
-        if row.version == 1 or "revenue" in row.changed or "currency" in row.changed:
-            priced[row.conversion_id] = cause
-    return moved, priced
+        one, cause = kept[row.conversion_id], _cause(row.actor, row.at)
+        if row.version == 1:
+            one.moves, one.prices = [Change(cause, {})], [Change(cause, {})]
+        else:
+            one.note(cause, row.action, row.changed)
+
+
+def _last_of(changes: Sequence[Change], postback: uuid.UUID) -> list[Change]:
+    """The changes of a postback that no other's follow, latest first; the making is none."""
+    return list(takewhile(lambda one: one.cause.postback == postback, reversed(changes[1:])))
+
+
+def _typed(name: str, value: Any) -> Any:
+    """A value of the history as it is in the row."""
+    return Decimal(value) if name in ("revenue", "payout", "cost") else value
 
 
 def _price(connection: Connection, rows: Sequence[ConversionRow], report_currency: str) -> None:
-    """Count amounts in the reporting currency, at the rate of the conversion's day (UTC)."""
+    """Count amounts in the reporting currency, at the rate of the conversion's day (UTC); rounded as `fill_rates.sql`
+    does."""
     days = [(row.currency, row.at.astimezone(UTC).date()) for row in rows]
     rates = rates_of(connection, days, report_currency=report_currency)
     for row, day in zip(rows, days, strict=True):
@@ -223,7 +292,7 @@ def _price(connection: Connection, rows: Sequence[ConversionRow], report_currenc
             rate = None
         row.rate = rate
         row.report_revenue, row.report_payout, row.report_cost = (
-            None if rate is None else (amount * rate).quantize(_KEPT)
+            None if rate is None else (amount * rate).quantize(_KEPT, ROUND_HALF_UP)
             for amount in (row.revenue, row.payout, row.cost)
         )
 

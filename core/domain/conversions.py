@@ -26,6 +26,9 @@ DUPLICATES = (IGNORE, UPDATE, REBILL, REPEAT)
 """What a source wants done with a postback for a conversion that exists: nothing but a status that moves on; take over
 its amounts too; count it as one more payment of the same customer; count it as one more, tagged as a repeat."""
 
+ONE_MORE = (REBILL, REPEAT)
+"""Those under which a key may have more than one conversion."""
+
 NEW = "new"
 CONVERSION, UPDATED, REPEATED = "conversion", "update", "repeated"
 WAITING, NO_CLICK, LATE = "waiting", "no_click", "late"
@@ -126,14 +129,15 @@ def follow(before: Standing, came: Standing, *, duplicates: str) -> Step:
 
     A status moves on where it may, under every policy. Amounts are taken over under UPDATE alone, and never from a
     refund or a rejection, which may name a part only. Under REBILL and REPEAT what counts and moves nothing is one more
-    conversion."""
+    conversion, and so is what counts after a refund: a customer goes on paying. A copy of an earlier payment can not be
+    told from a further one there, before the refund or after it."""
+    counts = came.status in COUNTING
+    moves = came.status != before.status
+    if counts and duplicates in ONE_MORE and (not moves or before.status == REFUNDED):
+        return Step(CONVERSION, "matched", came, one_more=True)
     if not may_become(before.status, came.status):
         return Step(REPEATED, "transition_not_allowed", before)
     differs = came.amount is not None and (came.amount, came.currency) != (before.amount, before.currency)
-    counts = came.status in COUNTING
-    moves = came.status != before.status
-    if counts and not moves and (duplicates in (REBILL, REPEAT)):
-        return Step(CONVERSION, "matched", came, one_more=True)
     after = replace(before, status=came.status)
     if differs and counts and duplicates == UPDATE:
         after = replace(after, amount=came.amount, currency=came.currency)

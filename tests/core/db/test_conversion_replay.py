@@ -2,6 +2,7 @@
 
 import json
 import random
+import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -22,7 +23,7 @@ from tests.core.db.postbacks import (
     take,
     verdicts,
 )
-from tests.core.db.samples import NOW, rows
+from tests.core.db.samples import NOW, click_id, rows
 
 pytestmark = pytest.mark.usefixtures("clean_database")
 
@@ -213,8 +214,50 @@ def test_it_takes_back_what_it_would_not_make_now(engine: Engine) -> None:
     assert [one.changed for one in again(engine, event, now=LATER)] == [False]
     change(engine, source)
     (told,) = again(engine, event, now=LATER)
-    assert (told.verdict, told.changed) == ("update", True)
+    assert (told.verdict, told.why["code"], told.changed) == ("conversion", "corrected", True)
     assert [(row["status"], row["revenue"]) for row in conversions(engine)] == [("approved", 5)]
+
+
+@pytest.mark.parametrize(("word", "status"), [("lead", "pending"), ("sale", "approved")])
+def test_it_restores_what_it_had_taken_back_whatever_its_status_was(
+    engine: Engine, word: str, status: str
+) -> None:
+    source = make_source(engine)
+    store_click(engine)
+    event = postback(source, subid=CLICK, tid="A", payout="5", status=word)
+    take(engine, event)
+    change(engine, source, fields={**FIELDS, "amount": ("subid",)})
+    assert verdicts(again(engine, event, now=LATER)) == [("unreadable", "bad_amount")]
+    assert [row["status"] for row in conversions(engine)] == ["rejected"]
+    change(engine, source)
+    assert verdicts(again(engine, event, now=LATER)) == [("conversion", "corrected")]
+    assert [row["status"] for row in conversions(engine)] == [status]
+    assert [one.changed for one in again(engine, event, now=LATER)] == [False]
+
+
+@pytest.mark.parametrize("word", ["lead", "sale"])
+@pytest.mark.parametrize("comes", [True, False])
+def test_it_does_not_count_a_sale_while_it_waits_for_another_click(
+    engine: Engine, word: str, comes: bool
+) -> None:
+    source = make_source(engine, fields={**FIELDS, "click_id": ("subid",)})
+    store_click(engine)
+    clicked_at = NOW - timedelta(minutes=5)
+    other = str(uuid.UUID(bytes=click_id(clicked_at, 9)))
+    event = postback(source, subid=CLICK, clickid=other, tid="A", payout="10", status=word)
+    take(engine, event)
+    (counting,) = (row["status"] for row in conversions(engine))
+    change(engine, source, fields={**FIELDS, "click_id": ("clickid",)})
+    assert verdicts(again(engine, event, now=LATER)) == [("waiting", "click_not_stored_yet")]
+    assert [row["status"] for row in conversions(engine)] == ["rejected"]
+    if comes:
+        store_click(engine, at=clicked_at, tail=9)
+        assert [one.verdict for one in again(engine, event, now=LATER)] == ["conversion"]
+    else:
+        (told,) = again(engine, event, now=NOW + timedelta(days=1))
+        assert verdicts([told]) == [("no_click", "unknown_click")]
+    found = [(str(row["ref_click"]), row["status"]) for row in conversions(engine)]
+    assert found == [(other, counting) if comes else (CLICK, "rejected")]
 
 
 def test_it_counts_a_late_one_when_the_window_is_wider_now(engine: Engine) -> None:
@@ -270,3 +313,39 @@ def test_it_comes_to_rest_whatever_came_and_however_often_it_is_judged(
     verdicts_of = rows(engine, "select verdict, conversion_id from postbacks")
     makers = [conversion for verdict, conversion in verdicts_of if verdict == "conversion"]
     assert len(makers) == len(set(makers))
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_it_comes_to_rest_however_its_source_is_set_up_meanwhile(engine: Engine, seed: int) -> None:
+    dice = random.Random(seed)
+
+    def any_settings() -> dict[str, Any]:
+        word, status = dice.choice(tuple(STATUSES)), dice.choice(("ignore", "approved", "pending"))
+        return {
+            "duplicates": dice.choice(("ignore", "update", "rebill", "repeat")),
+            "fields": {**FIELDS, "transaction_id": (dice.choice(("nothing", "tid", "order")),)},
+            "statuses": {**STATUSES, word: status},
+        }
+
+    source = make_source(engine, **any_settings())
+    store_click(engine)
+    for _ in range(4):
+        events = [
+            postback(
+                source,
+                at=NOW + timedelta(seconds=dice.randrange(60)),
+                subid=CLICK,
+                tid=dice.choice("AB"),
+                order=dice.choice("AC"),
+                payout=dice.choice(("5", "7", "")),
+                status=dice.choice(("lead", "sale", "trash", "refund")),
+            )
+            for _ in range(6)
+        ]
+        take(engine, *events, now=LATER)
+        change(engine, source, **any_settings())
+        for _ in range(3):
+            again(engine, *events, now=LATER)
+        assert [one.changed for one in again(engine, *events, now=LATER)] == [False] * 6
+    versions = {conversion: version for conversion, version, *_ in history(engine)}
+    assert versions == {row["id"]: row["version"] for row in conversions(engine)}

@@ -77,6 +77,17 @@ def test_it_never_takes_the_amount_of_a_refund_for_that_of_the_sale() -> None:
     assert step.after == Standing("refunded", Decimal(10), "USD")
 
 
+@pytest.mark.parametrize("status", COUNTING)
+@pytest.mark.parametrize("duplicates", DUPLICATES)
+def test_it_counts_what_is_paid_after_a_refund_where_a_key_may_have_more(
+    status: str, duplicates: str
+) -> None:
+    refunded = Standing("refunded", Decimal(10), "USD")
+    step = follow(refunded, Standing(status, Decimal(10), "USD"), duplicates=duplicates)
+    more = duplicates in ("rebill", "repeat")
+    assert (step.one_more, step.code) == (more, "matched" if more else "transition_not_allowed")
+
+
 _standings = st.builds(
     Standing,
     st.sampled_from(STATUSES),
