@@ -252,6 +252,19 @@ async def test_it_takes_a_signature_again_that_was_claimed_by_a_tracker_that_die
     assert await third.claim(name, lasts_s=600)
 
 
+async def test_it_takes_a_signature_that_another_tracker_let_go(
+    pipeline: Pipeline, publisher: Publisher
+) -> None:
+    name, now = keys.signature(5, b"released"), 100.0
+    held = UsedSignatures(pipeline, Breaker("test"))
+    other = UsedSignatures(pipeline, Breaker("test"), clock=lambda: now)
+    assert await held.claim(name, lasts_s=600)
+    assert not await other.claim(name, lasts_s=600)
+    publisher.redis.delete(name)  # as `release` does, where the postback could not be kept
+    now += used_signatures.CLAIM_S
+    assert await other.claim(name, lasts_s=600)
+
+
 async def test_it_remembers_by_itself_while_redis_is_away_and_not_for_ever() -> None:
     client = make_client("unix:///nowhere/valkey.sock")
     now = 100.0
