@@ -123,16 +123,26 @@ def read(event: PostbackEvent, settings: SourceSettings, *, now: datetime) -> Re
     """Read a postback by its source's settings. Never raises, whatever came. `now` bounds the times that can be.
 
     Of what its source signs only the signed part is read, the body of a POST, else the query: who has seen one signed
-    request could else send it again with values of his own beside it."""
+    request could else send it again with values of his own beside it. Headers are read where that part says nothing."""
     if settings.signature.header and event.kind not in (UPLOAD, API):
         is_post = event.method == "POST"
         event = msgspec.structs.replace(
             event, query="" if is_post else event.query, body=event.body if is_post else b""
         )
+        settings = _headers_last(settings)
     parameters, found = parameters_of(event)
     problems = [Problem(code, value=_shown(value)) for code, value in found]
     settings = as_sent_by_us(settings, event.kind)
     return _Reader(parameters, problems, settings, received_at(event, now=now), now).reading()
+
+
+def _headers_last(settings: SourceSettings) -> SourceSettings:
+    """So that no header, which nobody signs, wins over what is signed."""
+    fields = {
+        field: tuple(sorted(names, key=lambda name: name.strip().lower().startswith("header:")))
+        for field, names in settings.fields.items()
+    }
+    return msgspec.structs.replace(settings, fields=fields)
 
 
 def to_stored(reading: Reading) -> dict[str, Any]:

@@ -67,6 +67,16 @@ def test_it_reads_only_what_is_signed(kind: str) -> None:
     assert reading(forged, kind=kind, method="POST", body=body).amount == Decimal(99999)
 
 
+def test_no_header_wins_over_what_is_signed() -> None:
+    fields = {"amount": ("header:x-amount", "total"), "transaction_id": ("id",)}
+    plain = SourceSettings(fields=fields, currency="USD")
+    signed = msgspec.structs.replace(plain, signature=SignatureSettings(header="x-signature"))
+    came: dict[str, Any] = {"method": "POST", "headers": (("x-amount", "99999"),)}
+    assert reading(settings=signed, body=b'{"id": 1, "total": "5"}', **came).amount == Decimal(5)
+    assert reading(settings=signed, body=b'{"id": 1}', **came).amount == Decimal(99999)
+    assert reading(settings=plain, body=b'{"id": 1, "total": "5"}', **came).amount == Decimal(99999)
+
+
 def test_it_reads_all_of_an_upload_whose_source_signs() -> None:
     signed = msgspec.structs.replace(SETTINGS, signature=SignatureSettings(header="x-signature"))
     assert reading("tid=A-1", settings=signed, kind="upload", method="POST").transaction_id == "A-1"
